@@ -2,9 +2,7 @@
 //!
 //! Invariants: only the end of the body is terminal; a thought signature is sent back only if this
 //! wire made it; a request that a target of this wire does not support is rejected with a 400 that
-//! names the field, and its meaning never changes silently. Hints are dropped silently:
-//! `parallel_tool_calls`, `verbosity`, `user`, `metadata`, names of participants, image detail,
-//! file names, `strict`.
+//! names the field, and its meaning never changes silently.
 
 mod ask;
 mod frames;
@@ -13,13 +11,12 @@ mod shape;
 mod turns;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use http::{HeaderMap, StatusCode};
 
-use super::{Decode, DecodeError, Decoded, Draft, Mode, Wire};
+use super::{Decode, DecodeError, Draft, Mode, Wire};
+use crate::codec::Framing;
 use crate::codec::json_array::JsonArray;
 use crate::codec::sse::Sse;
-use crate::codec::{Frame, FrameKind, Framing};
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
@@ -51,7 +48,7 @@ impl Wire for Gemini {
     }
 
     fn read_token_count(&self, body: &[u8]) -> Option<u64> {
-        ask::read_count(body)
+        ask::read_token_count(body)
     }
 
     /// Returns the framing for a content type: a JSON array for `application/json`, else SSE. Lines
@@ -71,32 +68,11 @@ impl Wire for Gemini {
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        let data =
-            ByteString::try_from(body.clone()).map_err(|_| malformed("the body is not UTF-8"))?;
-        // A non-streaming body has the form of one chunk of a stream.
-        let (mut decoder, mut out) = (frames::Decoder::new(seed), Decoded::default());
-        decoder.decode(
-            &Frame {
-                name: ByteString::new(),
-                data,
-                kind: FrameKind::Whole,
-            },
-            &mut out,
-        )?;
-        decoder.finish(&mut out)?;
-        Ok((out.events, out.usage))
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
         refusal::read(status, headers, body)
-    }
-}
-
-/// Returns the error for a frame that does not follow this wire's format.
-fn malformed(what: &str) -> DecodeError {
-    DecodeError::Malformed {
-        wire: WireId::Gemini.name(),
-        what: what.to_owned(),
     }
 }
 

@@ -5,107 +5,77 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::model::fault::Fault;
-use crate::wire::kit::refusal::fault;
+use crate::wire::kit::refusal::{fault, seconds};
 
-/// Maximum retry delay that is accepted from the provider.
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Returns the fault for a response with an error status.
+/// Reads a response with an error status.
 pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     // Google sometimes wraps the error in a list of one.
     let body = body.get(0).unwrap_or(&body);
-    fault_from(body.get("error").unwrap_or(body), status, headers)
+    from_json(body.get("error").unwrap_or(body), status, headers)
 }
 
-/// Returns the fault for the value of an `error` field inside a stream. The value names the status,
-/// because the response's own status was 200.
-pub(super) fn read_payload(error: &RawValue) -> Fault {
-    let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
+/// Reads the value of an `error` field inside a stream. The value names the status, because the
+/// response's own status was 200.
+pub(super) fn read_payload(json: &str) -> Fault {
+    let error: Value = serde_json::from_str(json).unwrap_or_default();
     let code = error
         .get("code")
         .and_then(Value::as_u64)
-        .and_then(|code| u16::try_from(code).ok());
-    // A `code` below 400 is no error status and is ignored.
-    let code = code
+        .and_then(|code| u16::try_from(code).ok())
         .and_then(|code| StatusCode::from_u16(code).ok())
+        // A `code` below 400 is no error status and is ignored.
         .filter(|code| code.as_u16() >= 400);
-    let named = error
-        .get("status")
-        .and_then(Value::as_str)
-        .and_then(status_from_name);
+    let named = text(&error, "status").and_then(status_from_name);
     let status = code.or(named).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    fault_from(&error, status, &HeaderMap::new())
+    from_json(&error, status, &HeaderMap::new())
 }
 
-fn fault_from(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
-    let details = error
-        .get("details")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+fn from_json(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
+    let details = error.get("details").and_then(Value::as_array);
+    let details = details.map_or(&[][..], Vec::as_slice);
     // Google reports a bad key as a bad request, but the key is ours: the client cannot correct it.
-    let bad_key = details
-        .iter()
-        .any(|it| it.get("reason").and_then(Value::as_str) == Some("API_KEY_INVALID"));
-    let status = if bad_key {
+    let is_bad_key = |detail: &Value| text(detail, "reason") == Some("API_KEY_INVALID");
+    let status = if details.iter().any(is_bad_key) {
         StatusCode::UNAUTHORIZED
     } else {
         status
     };
     // Proxies send a plain string in place of the error object.
-    let message = error
-        .get("message")
-        .or(Some(error))
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    let native_type = error
-        .get("status")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let message = error.get("message").or(Some(error)).and_then(Value::as_str);
+    let own = |text: &str| text.to_owned();
     let mut fault = fault(
         status,
         headers,
-        message,
-        native_type,
+        message.map(own),
+        text(error, "status").map(own),
         None,
-        field_of(details),
+        field_of(details).map(own),
     );
     // The header and the detail may differ: keep the longer delay.
     fault.retry_after = fault.retry_after.max(details.iter().find_map(retry_delay));
     fault
 }
 
+fn text<'a>(json: &'a Value, name: &str) -> Option<&'a str> {
+    json.get(name)?.as_str()
+}
+
 /// Returns the first field that a `google.rpc.BadRequest` detail names.
-fn field_of(details: &[Value]) -> Option<String> {
+fn field_of(details: &[Value]) -> Option<&str> {
     let mut violations = details
         .iter()
         .filter_map(|it| it.get("fieldViolations"))
         .filter_map(Value::as_array)
         .flatten();
-    Some(
-        violations
-            .find_map(|it| it.get("field"))?
-            .as_str()?
-            .to_owned(),
-    )
+    violations.find_map(|it| it.get("field"))?.as_str()
 }
 
 /// Returns the delay of a `google.rpc.RetryInfo` detail, such as `"34.5s"`.
 fn retry_delay(detail: &Value) -> Option<Duration> {
-    let seconds = detail
-        .get("retryDelay")?
-        .as_str()?
-        .strip_suffix('s')?
-        .parse::<f64>()
-        .ok()?;
-    Some(
-        Duration::try_from_secs_f64(seconds)
-            .ok()?
-            .min(MAX_RETRY_DELAY),
-    )
+    seconds(text(detail, "retryDelay")?.strip_suffix('s')?)
 }
 
 fn status_from_name(status: &str) -> Option<StatusCode> {
@@ -135,7 +105,7 @@ mod tests {
     }
 
     fn streamed(error: &str) -> Fault {
-        read_payload(serde_json::from_str(error).unwrap())
+        read_payload(error)
     }
 
     #[test]
@@ -202,11 +172,12 @@ mod tests {
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "60".parse().unwrap())]);
         let larger = read(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
         assert_eq!(larger.retry_after, Some(Duration::from_secs(60)));
+        let day = Duration::from_secs(24 * 60 * 60);
         for (delay, read) in [
-            ("1e300s", None),
+            ("1e300s", Some(day)),
             ("-1s", None),
             ("NaNs", None),
-            ("90000000s", Some(MAX_RETRY_DELAY)),
+            ("90000000s", Some(day)),
         ] {
             assert_eq!(
                 retry_delay(&serde_json::json!({ "retryDelay": delay })),

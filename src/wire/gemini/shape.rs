@@ -54,6 +54,14 @@ pub(super) struct Candidate<'a> {
     pub(super) logprobs_result: Option<&'a RawValue>,
 }
 
+impl Candidate<'_> {
+    /// Returns true if one of the parts has no normalized form.
+    pub(super) fn has_raw_part(&self) -> bool {
+        let content = self.content.as_ref();
+        content.is_some_and(|content| content.parts.0.iter().any(Part::is_raw))
+    }
+}
+
 /// The parts of a delta.
 #[derive(Deserialize)]
 pub(super) struct Content<'a> {
@@ -125,33 +133,106 @@ pub(super) struct UsageMetadata {
     pub(super) tool_use_prompt_token_count: Count,
 }
 
-/// Returns the unparsed parts of a frame: `[candidate][part]`.
-///
-/// # Errors
-/// If `json` is not a chunk. Never for JSON that was read as a [`Chunk`].
-pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Chunk<'a> {
-        #[serde(borrow, default)]
-        candidates: List<Candidate<'a>>,
+/// The same chunk with unparsed parts.
+#[derive(Deserialize)]
+pub(super) struct RawChunk<'a> {
+    #[serde(borrow, default)]
+    candidates: List<RawCandidate<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawCandidate<'a> {
+    #[serde(borrow)]
+    content: Option<RawContent<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawContent<'a> {
+    #[serde(borrow, default)]
+    parts: RawList<'a>,
+}
+
+impl<'a> RawChunk<'a> {
+    /// Returns the parts: `[candidate][part]`.
+    pub(super) fn parts(self) -> Vec<Vec<&'a RawValue>> {
+        let parts =
+            |it: RawCandidate<'a>| it.content.map_or_else(Vec::new, |content| content.parts.0);
+        self.candidates.0.into_iter().map(parts).collect()
     }
-    #[derive(Deserialize)]
-    struct Candidate<'a> {
-        #[serde(borrow)]
-        content: Option<Content<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Content<'a> {
-        #[serde(borrow, default)]
-        parts: RawList<'a>,
-    }
-    let chunk: Chunk<'_> = serde_json::from_str(json)?;
-    Ok(chunk
-        .candidates
-        .0
-        .into_iter()
-        .map(|it| it.content.map_or_else(Vec::new, |content| content.parts.0))
-        .collect())
+}
+
+/// The `citationMetadata`.
+#[derive(Deserialize)]
+pub(super) struct CitationMetadata<'a> {
+    #[serde(
+        borrow,
+        default,
+        rename = "citations",
+        alias = "citationSources",
+        alias = "citation_sources"
+    )]
+    pub(super) sources: RawList<'a>,
+}
+
+/// A source of a citation, or the segment of the answer that sources support. Indexes count bytes.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CitationSource<'a> {
+    #[serde(default, alias = "start_index")]
+    pub(super) start_index: Count,
+    #[serde(default, alias = "end_index")]
+    pub(super) end_index: Count,
+    #[serde(borrow)]
+    pub(super) uri: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) title: Option<Text<'a>>,
+}
+
+/// The `groundingMetadata`.
+#[derive(Deserialize)]
+pub(super) struct Grounding<'a> {
+    #[serde(
+        borrow,
+        default,
+        rename = "groundingChunks",
+        alias = "grounding_chunks"
+    )]
+    pub(super) chunks: RawList<'a>,
+    #[serde(
+        borrow,
+        default,
+        rename = "groundingSupports",
+        alias = "grounding_supports"
+    )]
+    pub(super) supports: RawList<'a>,
+    #[serde(borrow, rename = "webSearchQueries", alias = "web_search_queries")]
+    pub(super) web_search_queries: Option<&'a RawValue>,
+    #[serde(borrow, rename = "searchEntryPoint", alias = "search_entry_point")]
+    pub(super) search_entry_point: Option<&'a RawValue>,
+}
+
+/// A segment of the answer, and the grounding chunks that support it.
+#[derive(Deserialize)]
+pub(super) struct Support<'a> {
+    #[serde(borrow)]
+    pub(super) segment: Option<CitationSource<'a>>,
+    #[serde(
+        default,
+        rename = "groundingChunkIndices",
+        alias = "grounding_chunk_indices"
+    )]
+    pub(super) indices: List<Count>,
+}
+
+/// The source in a grounding chunk.
+#[derive(Deserialize, Default)]
+pub(super) struct GroundingSource<'a> {
+    #[serde(borrow)]
+    pub(super) uri: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) title: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
 }
 
 // Written by hand, to notice unknown members without keeping them.

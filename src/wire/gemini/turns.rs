@@ -1,255 +1,293 @@
-//! Writes the turns of a chat as `systemInstruction` and `contents`.
+//! Writes the conversation: the system instruction, and turns of parts.
 //!
-//! Invariants: adjacent messages of one side become one turn; the results of a turn's calls stand
-//! together in a turn of their own directly after it, because Gemini checks their number there.
+//! Invariants: the results of a turn's calls stand together in a turn of their own directly after
+//! it, because Gemini checks their number there; a signature goes back with the part that it
+//! belongs to, and only if this wire made it.
 
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
-use super::ask::{
-    Args, Blob, Content, FunctionCall, FunctionResponse, Part, Response, requires_signatures,
-};
+use crate::model::accepts::Accepts;
 use crate::model::chat::{
-    self, Chat, Message, PastCall, PastReasoning, Role, Source, ToolResult, tool_name_for_call,
+    self, Chat, PastCall, PastReasoning, Role, ToolResult, tool_name_for_call,
 };
 use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
 use crate::model::wire::WireId;
+use crate::wire::kit::media::{self, Media};
+use crate::wire::kit::past_calls::{arguments, call_id};
+use crate::wire::kit::refusals::{self, Position};
+use crate::wire::kit::turns::{Placed, conversation};
 
 /// Signature that Google documents for calls that another model made. Gemini 3 rejects a turn whose
 /// first call has no signature.
 const FOREIGN_CALL_SIGNATURE: &str = "skip_thought_signature_validator";
 
-type Turns<'a> = (Option<Content<'a>>, Vec<Content<'a>>);
+/// A conversation in the shape of this wire.
+pub(super) struct Conversation<'a> {
+    pub(super) system: Option<Content<'a>>,
+    pub(super) contents: Vec<Content<'a>>,
+}
 
-/// Returns the system instruction and the turns.
+/// A turn, or the system instruction, which has no role.
+#[skip_serializing_none]
+#[derive(Serialize)]
+pub(super) struct Content<'a> {
+    role: Option<&'static str>,
+    parts: Vec<Part<'a>>,
+}
+
+/// A part of a turn. Exactly one of the first four fields is set.
+#[skip_serializing_none]
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    text: Option<&'a str>,
+    inline_data: Option<Blob<'a>>,
+    function_call: Option<FunctionCall<'a>>,
+    function_response: Option<FunctionResponse<'a>>,
+    thought: Option<bool>,
+    thought_signature: Option<&'a str>,
+}
+
+/// Data in base64.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    mime_type: Cow<'a, str>,
+    data: &'a str,
+}
+
+#[skip_serializing_none]
+#[derive(Serialize)]
+struct FunctionCall<'a> {
+    id: Option<Cow<'a, str>>,
+    name: &'a str,
+    args: Cow<'a, RawValue>,
+}
+
+#[skip_serializing_none]
+#[derive(Serialize)]
+struct FunctionResponse<'a> {
+    id: Option<Cow<'a, str>>,
+    name: &'a str,
+    response: Response,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part<'a>>,
+}
+
+/// The content of a function's result. Gemini accepts only an object.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Response {
+    /// Text of a successful result.
+    Output(String),
+    /// Text of a failed result.
+    Error(String),
+    /// The JSON object that the tool returned.
+    #[serde(untagged)]
+    Object(Box<RawValue>),
+}
+
+/// Writes a conversation.
 ///
 /// # Errors
-/// A 400 that names the message this wire cannot express, or `messages` if there is no turn.
-pub(super) fn contents<'a>(chat: &'a Chat, model: &str) -> Result<Turns<'a>, Fault> {
-    let (mut system, mut turns) = (Vec::new(), Vec::new());
-    for (at, message) in chat.messages.iter().enumerate() {
-        let position = Position { chat, at };
-        match message.role {
-            Role::System => position.instructions(message, &mut system)?,
-            _ => position.message(message, &mut turns)?,
-        }
-    }
-    if turns.is_empty() {
-        let message = "messages: this model's provider (gemini) needs at least one message with \
-                       content besides system messages";
-        return Err(Fault::invalid("messages", message));
-    }
-    if requires_signatures(model) {
-        sign_foreign_calls(&mut turns);
-    }
-    Ok((
-        (!system.is_empty()).then_some(Content {
-            role: None,
-            parts: system,
-        }),
-        turns,
-    ))
-}
-
-/// Adds [`FOREIGN_CALL_SIGNATURE`] to the first call of each turn if that call has no signature.
-fn sign_foreign_calls(turns: &mut [Content<'_>]) {
-    let is_user_message = |turn: &Content<'_>| {
-        turn.role == Some("user")
-            && !turn
-                .parts
-                .iter()
-                .any(|part| part.function_response.is_some())
+/// A 400 with the position that this wire cannot express, or if there is no content at all.
+pub(super) fn write<'a>(chat: &'a Chat, accepts: &'a Accepts) -> Result<Conversation<'a>, Fault> {
+    let content = |role, parts: Vec<Placed<'a>>| {
+        let mut turn = TurnWriter::new(chat, accepts);
+        parts.into_iter().try_for_each(|placed| turn.push(placed))?;
+        let parts = turn.finish();
+        Ok((!parts.is_empty()).then_some(Content { role, parts }))
     };
-    // Gemini validates signatures only after the user's last message.
-    let last = turns.iter().rposition(is_user_message).unwrap_or(0);
-    for turn in turns.iter_mut().skip(last) {
-        if let Some(first) = turn
-            .parts
-            .iter_mut()
-            .find(|part| part.function_call.is_some())
-        {
-            first
-                .thought_signature
-                .get_or_insert(FOREIGN_CALL_SIGNATURE);
-        }
-    }
-}
-
-/// The position of a message in its chat, for error messages and lookups.
-#[derive(Clone, Copy)]
-struct Position<'a> {
-    chat: &'a Chat,
-    at: usize,
-}
-
-impl<'a> Position<'a> {
-    fn fault(self, what: &str) -> Fault {
-        let field = format!("messages[{}]", self.at);
-        Fault::invalid(&field, format!("{field}: {what}"))
-    }
-
-    fn instructions(self, message: &'a Message, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
-        for part in &message.parts {
-            match part {
-                chat::Part::Text(text) => parts.extend(text_part(text)),
-                chat::Part::CacheMark(_) => {}
-                _ => {
-                    return Err(self.fault(
-                        "this model's provider (gemini) accepts only text in system messages",
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn message(self, message: &'a Message, turns: &mut Vec<Content<'a>>) -> Result<(), Fault> {
-        let role = if message.role == Role::Assistant {
+    let conversation = conversation(chat, WireId::Gemini, accepts)?;
+    let mut contents = Vec::with_capacity(conversation.turns.len());
+    for turn in conversation.turns {
+        let role = if turn.role == Role::Assistant {
             "model"
         } else {
             "user"
         };
-        let (mut results, mut parts) = (Vec::new(), Vec::new());
-        // The signature of a text precedes the text; see `PastReasoning::on_text`.
-        let mut signature = None;
-        for part in &message.parts {
-            match part {
-                chat::Part::Text(text) => match signature.take() {
-                    Some(signature) => parts.push(signed_text(text, signature)),
-                    None => parts.extend(text_part(text)),
-                },
-                chat::Part::Reasoning(past) => push_reasoning(past, &mut signature, &mut parts),
-                chat::Part::ToolResult(result) => results.push(self.result(result)?),
-                chat::Part::ToolCall(call) => parts.push(self.call(call)?),
-                chat::Part::Refusal(text) => parts.extend(text_part(text)),
-                chat::Part::CacheMark(_) => {}
-                media => parts.push(self.media(media)?),
+        contents.extend(content(Some(role), turn.parts)?);
+    }
+    if contents.is_empty() {
+        return Err(refusals::no_messages());
+    }
+    Ok(Conversation {
+        system: content(None, conversation.instructions)?,
+        contents,
+    })
+}
+
+impl Conversation<'_> {
+    /// Adds [`FOREIGN_CALL_SIGNATURE`] to the first call of each turn if that call has no
+    /// signature.
+    pub(super) fn sign_foreign_calls(&mut self) {
+        let is_result = |part: &Part<'_>| part.function_response.is_some();
+        let is_user_message =
+            |turn: &Content<'_>| turn.role == Some("user") && !turn.parts.iter().any(is_result);
+        // Gemini validates signatures only after the user's last message.
+        let last = self.contents.iter().rposition(is_user_message).unwrap_or(0);
+        for turn in self.contents.iter_mut().skip(last) {
+            let mut parts = turn.parts.iter_mut();
+            if let Some(first) = parts.find(|part| part.function_call.is_some()) {
+                first
+                    .thought_signature
+                    .get_or_insert(FOREIGN_CALL_SIGNATURE);
             }
         }
-        // Gemini itself puts a signature on an empty text if no text follows it.
-        parts.extend(signature.map(|signature| signed_text("", signature)));
-        // Results come first, directly after the turn with their calls.
-        append(turns, "user", results, true);
-        append(turns, role, parts, false);
+    }
+}
+
+/// Writes the parts of one turn.
+struct TurnWriter<'a> {
+    chat: &'a Chat,
+    accepts: &'a Accepts,
+    parts: Vec<Part<'a>>,
+    /// The signature of the next text of its message, and the index of that message. The signature
+    /// of a text precedes the text; see [`PastReasoning::on_text`].
+    signature: Option<(usize, &'a str)>,
+}
+
+impl<'a> TurnWriter<'a> {
+    fn new(chat: &'a Chat, accepts: &'a Accepts) -> Self {
+        Self {
+            chat,
+            accepts,
+            parts: Vec::new(),
+            signature: None,
+        }
+    }
+
+    fn push(&mut self, placed: Placed<'a>) -> Result<(), Fault> {
+        let position = placed.position;
+        // A turn may consist of several messages.
+        if self.signature.is_some_and(|(at, _)| at != position.message) {
+            self.push_signature();
+        }
+        let by_model = position.role == Role::Assistant;
+        match placed.part {
+            chat::Part::Text(text) => self.push_text(text),
+            chat::Part::Refusal(text) => self.parts.extend(text_part(text)),
+            chat::Part::CacheMark(_) => {}
+            chat::Part::Reasoning(past) if by_model => self.push_reasoning(past, position),
+            chat::Part::ToolCall(call) if by_model => {
+                let call = self.call(call, position)?;
+                self.parts.push(call);
+            }
+            chat::Part::ToolResult(result) if !by_model => {
+                let result = self.result(result, placed)?;
+                self.parts.push(result);
+            }
+            _ => self.parts.push(self.media(placed)?),
+        }
         Ok(())
     }
 
-    fn call(self, call: &'a PastCall) -> Result<Part<'a>, Fault> {
-        let args =
-            match call.arguments.trim() {
-                // The input of a custom tool is free text, and Gemini accepts only objects.
-                _ if call.custom => Args::Input(&call.arguments),
-                // A call without arguments may come back as an empty string.
-                "" => Args::Object(empty_object()),
-                text => Args::Object(json_object(text).ok_or_else(|| {
-                    self.fault("the arguments of a tool call are not a JSON object")
-                })?),
-            };
-        let thought_signature = call
-            .signature
-            .as_deref()
-            .filter(|_| call.wire == Some(WireId::Gemini));
-        let function_call = Some(FunctionCall {
-            id: provider_id(&call.id),
-            name: &call.name,
-            args,
-        });
+    fn push_text(&mut self, text: &'a str) {
+        match self.signature.take() {
+            Some((_, signature)) => self.parts.push(signed_text(text, signature)),
+            None => self.parts.extend(text_part(text)),
+        }
+    }
+
+    /// Adds a thought, or keeps the signature of a text for the text after it. Unsigned thoughts are
+    /// left out.
+    fn push_reasoning(&mut self, past: &'a PastReasoning, position: Position) {
+        let Some(signature) = past.signature.as_deref() else {
+            return;
+        };
+        if past.on_text {
+            // Two signatures without a text between them: the earlier one goes on an empty text.
+            self.push_signature();
+            self.signature = Some((position.message, signature));
+        } else {
+            self.parts.push(Part {
+                thought: Some(true),
+                ..signed_text(&past.text, signature)
+            });
+        }
+    }
+
+    /// Puts the kept signature on an empty text, which Gemini itself does if no text follows it.
+    fn push_signature(&mut self) {
+        let kept = self.signature.take();
+        self.parts
+            .extend(kept.map(|(_, signature)| signed_text("", signature)));
+    }
+
+    fn finish(mut self) -> Vec<Part<'a>> {
+        self.push_signature();
+        self.parts
+    }
+
+    fn call(&self, call: &'a PastCall, position: Position) -> Result<Part<'a>, Fault> {
+        let own = call.wire == Some(WireId::Gemini);
         Ok(Part {
-            function_call,
-            thought_signature,
+            function_call: Some(FunctionCall {
+                id: self.id(&call.id),
+                name: &call.name,
+                args: arguments(call, position)?,
+            }),
+            thought_signature: call.signature.as_deref().filter(|_| own),
             ..Part::default()
         })
     }
 
-    fn result(self, result: &'a ToolResult) -> Result<Part<'a>, Fault> {
+    fn result(&self, result: &'a ToolResult, placed: Placed<'a>) -> Result<Part<'a>, Fault> {
         let name = result
             .name
             .as_deref()
-            .or_else(|| tool_name_for_call(&self.chat.messages, &result.id));
-        let name =
-            name.ok_or_else(|| self.fault("no tool call in this chat matches this tool result"))?;
+            .or_else(|| tool_name_for_call(&self.chat.messages, &result.id))
+            .ok_or_else(|| placed.position.unknown_call())?;
         let (mut text, mut parts) = (String::new(), Vec::new());
-        for part in &result.parts {
-            match part {
+        for placed in placed.parts_of(result) {
+            match placed.part {
                 chat::Part::Text(more) => {
                     text.push_str(if text.is_empty() { "" } else { "\n" });
                     text.push_str(more);
                 }
                 chat::Part::CacheMark(_) => {}
-                media => parts.push(self.media(media)?),
+                _ => parts.push(self.media(placed)?),
             }
         }
-        // `response` must be an object: other text is wrapped in one.
-        let response = match json_object(text.trim()) {
-            _ if result.is_error => Response::Error(text),
-            Some(object) => Response::Object(object.to_owned()),
-            None => Response::Output(text),
-        };
-        let function_response = Some(FunctionResponse {
-            id: provider_id(&result.id),
-            name,
-            response,
-            parts,
-        });
         Ok(Part {
-            function_response,
+            function_response: Some(FunctionResponse {
+                id: self.id(&result.id),
+                name,
+                response: response(text, result.is_error),
+                parts,
+            }),
             ..Part::default()
         })
     }
 
-    fn media(self, part: &'a chat::Part) -> Result<Part<'a>, Fault> {
-        let (kind, source) = match part {
-            chat::Part::Image { source, .. } => ("images", source),
-            chat::Part::File { source, .. } => ("files", source),
-            chat::Part::Audio { data, format } => {
-                return Ok(inline_data(Cow::Owned(format!("audio/{format}")), data));
+    fn media(&self, placed: Placed<'a>) -> Result<Part<'a>, Fault> {
+        let (part, position) = (placed.part, placed.position);
+        let (mime_type, data) = match media::read(part, &self.accepts.media, position)? {
+            Media::Image(data, _) | Media::File(data, _) => {
+                (Cow::Borrowed(data.media_type), data.base64)
             }
-            _ => {
-                return Err(
-                    self.fault("a tool result can only contain text, images, files and audio")
-                );
-            }
+            Media::Audio(data, format) => (Cow::Owned(format!("audio/{format}")), data),
+            _ => return Err(position.misplaced(part)),
         };
-        match source {
-            Source::Data { media_type, base64 } => {
-                Ok(inline_data(Cow::Borrowed(media_type), base64))
-            }
-            Source::Url(_) => Err(self.fault(&format!(
-                "this model's provider (gemini) accepts {kind} only as inline data, and links are \
-                 not fetched here; send a data URI"
-            ))),
-            Source::FileId(_) => Err(self.fault(
-                "this model's provider (gemini) does not know another provider's file ids; send \
-                 the data inline",
-            )),
-        }
+        Ok(Part {
+            inline_data: Some(Blob { mime_type, data }),
+            ..Part::default()
+        })
     }
-}
 
-/// Appends parts to the last turn if it has the same role and kind, else as a new turn.
-fn append<'a>(
-    turns: &mut Vec<Content<'a>>,
-    role: &'static str,
-    parts: Vec<Part<'a>>,
-    results: bool,
-) {
-    let is_same_kind = |turn: &&mut Content<'_>| {
-        turn.role == Some(role)
-            && turn
-                .parts
-                .iter()
-                .any(|part| part.function_response.is_some())
-                == results
-    };
-    match turns.last_mut().filter(is_same_kind) {
-        _ if parts.is_empty() => {}
-        Some(turn) => turn.parts.extend(parts),
-        None => turns.push(Content {
-            role: Some(role),
-            parts,
-        }),
+    /// Returns the id, or `None` if it was made here because the provider sent none.
+    fn id(&self, id: &'a str) -> Option<Cow<'a, str>> {
+        // Without an id Gemini matches calls and results by name and order.
+        let is_made = id
+            .strip_prefix("call_")
+            .and_then(|rest| rest.split_once('_'))
+            .is_some_and(|(seed, _)| StreamId::parse(seed).is_some());
+        (!is_made && !id.is_empty()).then(|| call_id(id, self.accepts.call_ids))
     }
 }
 
@@ -269,60 +307,20 @@ fn signed_text<'a>(text: &'a str, signature: &'a str) -> Part<'a> {
     }
 }
 
-fn inline_data<'a>(mime_type: Cow<'a, str>, data: &'a str) -> Part<'a> {
-    Part {
-        inline_data: Some(Blob { mime_type, data }),
-        ..Part::default()
+/// Returns the text of a result as an object: text that is none is wrapped in one.
+fn response(text: String, is_error: bool) -> Response {
+    if is_error {
+        return Response::Error(text);
     }
-}
-
-/// Appends a thought, if it has a signature of this wire. The signature of a text is put into
-/// `pending` for the text after it.
-fn push_reasoning<'a>(
-    past: &'a PastReasoning,
-    pending: &mut Option<&'a str>,
-    parts: &mut Vec<Part<'a>>,
-) {
-    let Some(signature) = past
-        .signature
-        .as_deref()
-        .filter(|_| past.wire == Some(WireId::Gemini))
-    else {
-        return;
-    };
-    if past.on_text {
-        // Two signatures without a text between them: the earlier one goes on an empty text.
-        parts.extend(
-            pending
-                .replace(signature)
-                .map(|earlier| signed_text("", earlier)),
-        );
-    } else {
-        parts.push(Part {
-            thought: Some(true),
-            ..signed_text(&past.text, signature)
-        });
+    let trimmed = text.trim();
+    let object: Option<&RawValue> = trimmed
+        .starts_with('{')
+        .then(|| serde_json::from_str(trimmed).ok())
+        .flatten();
+    match object {
+        Some(object) => Response::Object(object.to_owned()),
+        None => Response::Output(text),
     }
-}
-
-/// Returns the id, or `None` if this gateway generated it because the provider sent none.
-fn provider_id(id: &str) -> Option<&str> {
-    // Without an id Gemini matches calls and results by name and order.
-    let is_generated = id
-        .strip_prefix("call_")
-        .and_then(|rest| rest.split_once('_'))
-        .is_some_and(|(seed, _)| StreamId::parse(seed).is_some());
-    (!is_generated && !id.is_empty()).then_some(id)
-}
-
-/// Returns the text if it is a JSON object.
-fn json_object(text: &str) -> Option<&RawValue> {
-    text.starts_with('{')
-        .then(|| serde_json::from_str(text).ok())?
-}
-
-fn empty_object() -> &'static RawValue {
-    serde_json::from_str("{}").expect("an empty object is JSON")
 }
 
 #[cfg(test)]
@@ -330,6 +328,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::model::chat::{Message, Source};
 
     fn message(role: Role, parts: Vec<chat::Part>) -> Message {
         Message {
@@ -389,29 +388,22 @@ mod tests {
         }
     }
 
-    /// Returns system instruction and turns of these messages, for a model that does not validate
-    /// signatures.
+    /// Returns system instruction and turns of these messages.
     fn turns(messages: Vec<Message>) -> Value {
-        turns_for(messages, "gemini-2.5-flash")
+        written(messages, false).unwrap()
     }
 
-    fn turns_for(messages: Vec<Message>, model: &str) -> Value {
+    fn written(messages: Vec<Message>, sign: bool) -> Result<Value, Fault> {
         let chat = Chat {
             messages,
             ..Chat::default()
         };
-        let (system, turns) = contents(&chat, model).unwrap();
-        json!([system, turns])
-    }
-
-    fn rejected(messages: Vec<Message>) -> Option<String> {
-        let chat = Chat {
-            messages,
-            ..Chat::default()
-        };
-        let fault = contents(&chat, "m").map(|_| ()).unwrap_err();
-        assert_eq!(fault.status.as_u16(), 400);
-        fault.param
+        let accepts = Accepts::of(WireId::Gemini);
+        let mut conversation = write(&chat, &accepts)?;
+        if sign {
+            conversation.sign_foreign_calls();
+        }
+        Ok(json!([conversation.system, conversation.contents]))
     }
 
     #[test]
@@ -432,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn media_is_sent_inline_and_links_are_rejected() {
+    fn media_is_sent_inline() {
         let file = chat::Part::File {
             source: data(),
             filename: Some("a.png".into()),
@@ -447,20 +439,6 @@ mod tests {
         assert_eq!(
             turns,
             json!([null, [{"role": "user", "parts": [blob, blob, sound]}]])
-        );
-        for source in [
-            Source::Url("https://a.example/b.png".into()),
-            Source::FileId("file-1".into()),
-        ] {
-            let messages = vec![
-                message(Role::User, vec![text("a")]),
-                message(Role::User, vec![image(source)]),
-            ];
-            assert_eq!(rejected(messages).as_deref(), Some("messages[1]"));
-        }
-        assert_eq!(
-            rejected(vec![message(Role::System, vec![image(data())])]).as_deref(),
-            Some("messages[0]")
         );
     }
 
@@ -506,38 +484,10 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_are_not_objects_are_rejected() {
-        assert_eq!(
-            rejected(vec![message(Role::Tool, vec![result("x", vec![], false)])]).as_deref(),
-            Some("messages[0]")
-        );
-        for arguments in ["{\"a\":", "[1]", "x"] {
-            assert_eq!(
-                rejected(vec![message(
-                    Role::Assistant,
-                    vec![call("x", "f", arguments, None)]
-                )])
-                .as_deref(),
-                Some("messages[0]")
-            );
-        }
-        let (id, name) = ("c".into(), "grep".into());
-        let custom = PastCall {
-            id,
-            name,
-            arguments: "free text".into(),
-            signature: None,
-            wire: None,
-            custom: true,
-        };
-        let turns = turns(vec![message(
-            Role::Assistant,
-            vec![chat::Part::ToolCall(custom)],
-        )]);
-        assert_eq!(
-            turns[1][0]["parts"][0]["functionCall"]["args"],
-            json!({"input": "free text"})
-        );
+    fn a_result_without_a_call_is_rejected() {
+        let messages = vec![message(Role::Tool, vec![result("x", vec![], false)])];
+        let fault = written(messages, false).unwrap_err();
+        assert_eq!(fault.param.as_deref(), Some("messages[0]"));
     }
 
     #[test]
@@ -568,7 +518,20 @@ mod tests {
     }
 
     #[test]
-    fn unsigned_calls_of_the_current_turn_get_a_placeholder_from_gemini_3_on() {
+    fn the_signature_of_a_text_stays_in_its_message() {
+        let turns = turns(vec![
+            message(
+                Role::Assistant,
+                vec![thought("", Some(WireId::Gemini), true)],
+            ),
+            message(Role::Assistant, vec![text("other")]),
+        ]);
+        let expected = json!([{"text": "", "thoughtSignature": "c2ln"}, {"text": "other"}]);
+        assert_eq!(turns[1][0]["parts"], expected);
+    }
+
+    #[test]
+    fn unsigned_calls_of_the_current_turn_get_a_placeholder() {
         let messages = |wire: Option<WireId>| {
             let step = |id: &str| {
                 let calls = vec![
@@ -586,8 +549,8 @@ mod tests {
             all.extend(step("y"));
             all
         };
-        let signatures = |messages: Vec<Message>, model: &str| -> Vec<Option<String>> {
-            let turns = turns_for(messages, model);
+        let signatures = |messages: Vec<Message>, sign: bool| -> Vec<Option<String>> {
+            let turns = written(messages, sign).unwrap();
             let parts = turns[1]
                 .as_array()
                 .unwrap()
@@ -603,16 +566,13 @@ mod tests {
         };
         let placeholder = Some(FOREIGN_CALL_SIGNATURE.to_owned());
         assert_eq!(
-            signatures(messages(None), "gemini-3.5-flash"),
+            signatures(messages(None), true),
             [None, None, placeholder, None]
         );
-        assert_eq!(
-            signatures(messages(None), "gemini-2.5-pro"),
-            [None, None, None, None]
-        );
+        assert_eq!(signatures(messages(None), false), [None, None, None, None]);
         let own = Some("c2ln".to_owned());
         assert_eq!(
-            signatures(messages(Some(WireId::Gemini)), "gemini-3.5-flash"),
+            signatures(messages(Some(WireId::Gemini)), true),
             [own.clone(), None, own, None]
         );
     }

@@ -13,6 +13,7 @@ mod scrub;
 use http::{HeaderMap, StatusCode};
 
 pub use retry_after::retry_after;
+pub(in crate::wire) use retry_after::seconds;
 pub use scrub::scrub;
 
 use crate::model::fault::{Code, Fault, Side};

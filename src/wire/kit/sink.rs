@@ -99,6 +99,19 @@ impl<'o> Sink<'o> {
         }
     }
 
+    /// Writes the signature of the text before it, if there is one.
+    pub(in crate::wire) fn text_signature(&mut self, signature: Option<ByteString>) {
+        if signature.is_some() {
+            self.push(Event::Signature(Box::new(Signature {
+                choice: self.choice,
+                signature,
+                redacted: None,
+                wire: self.wire,
+                on_text: true,
+            })));
+        }
+    }
+
     /// Writes a piece of the arguments of a call; see [`super::calls::Calls::start`].
     pub(in crate::wire) fn arguments(&mut self, call: u16, delta: ByteString) {
         if !delta.is_empty() {
@@ -156,11 +169,9 @@ impl<'o> Sink<'o> {
             .map(|text| text.slice_of(self.frame))
     }
 
-    /// The same for a text that is not needed afterwards: if it contained escapes, it is not copied
-    /// again.
-    pub(in crate::wire) fn share(&self, text: Maybe<Text<'_>>) -> Option<ByteString> {
-        text.0
-            .filter(|text| !text.is_empty())
+    /// The same for a text that is not needed afterwards, without a copy of escaped text.
+    pub(in crate::wire) fn share(&self, text: Option<Text<'_>>) -> Option<ByteString> {
+        text.filter(|text| !text.is_empty())
             .map(|text| text.share(self.frame))
     }
 

@@ -3,34 +3,52 @@
 //! Google AI Studio takes the request as `generateContentRequest`; Vertex takes the members of the
 //! request at the top level. Vertex is recognized by the publisher in its URLs.
 
-use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::body::Body;
-use super::{path, to_json};
-use crate::codec::json::Fields;
+use super::{Body, body, models};
 use crate::model::ask::Ask;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::target::{Target, Via};
-use crate::wire::kit::request::{TRACEPARENT, forwarded_headers};
-use crate::wire::{Draft, Mode};
+use crate::wire::Draft;
+use crate::wire::kit::request::{self, TRACEPARENT};
 
-/// Returns the count request for `target`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StudioBody<'a> {
+    generate_content_request: StudioRequest<'a>,
+}
+
+#[derive(Serialize)]
+struct StudioRequest<'a> {
+    #[serde(flatten)]
+    body: Body<'a>,
+    /// The resource name of the model.
+    model: String,
+}
+
+/// Writes the request that counts the tokens of a prompt.
 pub(in super::super) fn count(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let model = target.upstream_model();
-    let mut body = super::body(ask.chat()?, model)?;
+    let mut body = body(ask.chat()?, target)?;
     // The service tier does not affect the count.
     body.service_tier = None;
     let body = if is_vertex(target) {
-        vertex_body(body)?
+        // Vertex's count request has no `toolConfig`.
+        body.tool_config = None;
+        request::to_json(&body)?
     } else {
-        studio_body(&body, model)?
+        let model = if model.contains('/') {
+            model.to_string()
+        } else {
+            format!("models/{model}")
+        };
+        request::to_json(&StudioBody {
+            generate_content_request: StudioRequest { body, model },
+        })?
     };
-    let path = path(model, Mode::Whole);
-    let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
     Ok(Draft {
-        path: format!("{folder}:countTokens"),
-        headers: forwarded_headers(ask, &[TRACEPARENT]),
+        path: models::path(model, "countTokens"),
+        headers: request::forwarded_headers(ask, &[TRACEPARENT]),
         body,
     })
 }
@@ -39,36 +57,8 @@ fn is_vertex(target: &Target) -> bool {
     matches!(&target.provider.via, Via::Http { base_url, .. } if base_url.contains("/publishers/"))
 }
 
-fn vertex_body(mut body: Body<'_>) -> Result<Bytes, Fault> {
-    // Vertex's count request has no `toolConfig`.
-    body.tool_config = None;
-    to_json(&body)
-}
-
-fn studio_body(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
-    let json = to_json(body)?;
-    // `generateContentRequest` takes the resource name of the model.
-    let name = if model.contains('/') {
-        model.to_owned()
-    } else {
-        format!("models/{model}")
-    };
-    let unwritable = |_| {
-        Fault::new(
-            Code::InternalError,
-            "the request for gemini cannot be written as JSON",
-        )
-    };
-    let request = Fields::parse(&json)
-        .map_err(unwritable)?
-        .with(&[("model", &serde_json::Value::from(name).to_string())]);
-    Ok([b"{\"generateContentRequest\":".as_slice(), &request, b"}"]
-        .concat()
-        .into())
-}
-
-/// Returns the token count in the body of an answer.
-pub(in super::super) fn read_count(body: &[u8]) -> Option<u64> {
+/// Reads the token count in the body of an answer.
+pub(in super::super) fn read_token_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
         #[serde(rename = "totalTokens")]
@@ -134,9 +124,9 @@ mod tests {
     #[test]
     fn a_count_is_read() {
         assert_eq!(
-            read_count(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#),
+            read_token_count(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#),
             Some(31)
         );
-        assert_eq!(read_count(b"{}"), None);
+        assert_eq!(read_token_count(b"{}"), None);
     }
 }

@@ -6,16 +6,14 @@
 mod char_offsets;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::char_offsets::CharOffsets;
-use super::content::Sink;
-use crate::codec::lenient::{Count, List, RawList, Text};
-use crate::model::event::{Citation, Event};
+use super::super::shape::{CitationMetadata, CitationSource, Grounding, GroundingSource, Support};
+use crate::wire::kit::sink::{Sink, Source};
 
 /// Maximum number of emitted sources that one choice remembers. Answers have some dozens.
 const MAX_EMITTED: usize = 4096;
@@ -34,88 +32,93 @@ impl Sources {
         self.text.push(delta);
     }
 
-    /// Emits the sources of a `citationMetadata` object.
-    pub(super) fn citation_metadata(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
-        let Ok(CitationMetadata {
-            sources: RawList(sources),
-        }) = serde_json::from_str(metadata.get())
-        else {
+    /// Writes the sources of a `citationMetadata` object.
+    pub(super) fn write_citations(&mut self, metadata: &RawValue, sink: &mut Sink<'_>) {
+        let Ok(CitationMetadata { sources }) = serde_json::from_str(metadata.get()) else {
             // Metadata of another shape is passed on rather than lost.
-            return self.raw_once(metadata, out);
+            return self.write_raw(metadata, sink);
         };
-        for json in sources {
-            let Ok(source) = serde_json::from_str::<Source<'_>>(json.get()) else {
-                self.raw_once(json, out);
+        for json in sources.0 {
+            let Ok(cited) = serde_json::from_str::<CitationSource<'_>>(json.get()) else {
+                self.write_raw(json, sink);
                 continue;
             };
-            if self.is_new(json.get(), "") {
-                let span = self.text.span(source.start_index.0, source.end_index.0);
-                out.citation(json, source.uri, source.title, None, span);
-            }
+            let source = Source {
+                url: sink.share(cited.uri),
+                title: sink.share(cited.title),
+                quote: None,
+                span: self.text.span(cited.start_index.0, cited.end_index.0),
+            };
+            self.write_citation(json, "", source, sink);
         }
     }
 
-    /// Emits the sources of a `groundingMetadata` object: one citation for each source of each
+    /// Writes the sources of a `groundingMetadata` object: one citation for each source of each
     /// supported segment, one for each source that supports none, and the object itself as a raw
     /// event if it contains search queries or the search entry point, which clients must display.
-    pub(super) fn grounding_metadata(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
-        let Ok(grounding) = serde_json::from_str::<GroundingMetadata<'_>>(metadata.get()) else {
-            return self.raw_once(metadata, out);
+    pub(super) fn write_grounding(&mut self, metadata: &RawValue, sink: &mut Sink<'_>) {
+        let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(metadata.get()) else {
+            return self.write_raw(metadata, sink);
         };
         let mut used = HashSet::new();
         // Supports go first, because they determine which chunks belong to a segment.
         for json in &grounding.supports.0 {
-            self.grounding_support(json, &grounding, &mut used, out);
+            self.write_support(json, &grounding, &mut used, sink);
         }
-        for (_, json) in grounding
-            .chunks
-            .0
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !used.contains(at))
-        {
-            if self.is_new(json.get(), "") {
-                let source = chunk_source(json);
-                out.citation(json, source.uri, source.title, source.text, None);
-            }
+        let chunks = grounding.chunks.0.iter().enumerate();
+        for (_, json) in chunks.filter(|(at, _)| !used.contains(at)) {
+            let source = chunk_source(json, None, sink);
+            self.write_citation(json, "", source, sink);
         }
         if grounding.web_search_queries.is_some() || grounding.search_entry_point.is_some() {
-            self.raw_once(metadata, out);
+            self.write_raw(metadata, sink);
         }
     }
 
-    fn grounding_support(
+    fn write_support(
         &mut self,
         json: &RawValue,
-        grounding: &GroundingMetadata<'_>,
+        grounding: &Grounding<'_>,
         used: &mut HashSet<usize>,
-        out: &mut Sink<'_>,
+        sink: &mut Sink<'_>,
     ) {
         let Ok(support) = serde_json::from_str::<Support<'_>>(json.get()) else {
-            return self.raw_once(json, out);
+            return self.write_raw(json, sink);
         };
         let segment = support.segment.unwrap_or_default();
         let span = self.text.span(segment.start_index.0, segment.end_index.0);
-        for index in support
-            .indices
-            .0
-            .iter()
-            .filter_map(|count| usize::try_from(count.0?).ok())
-        {
-            let chunk = grounding.chunks.0.get(index);
+        let indices = support.indices.0.iter();
+        for index in indices.filter_map(|count| usize::try_from(count.0?).ok()) {
             used.insert(index);
             // One support may name several chunks: each pair of support and chunk is one citation.
-            if self.is_new(json.get(), chunk.map_or("", |it| it.get())) {
-                let source = chunk.map(|it| chunk_source(it)).unwrap_or_default();
-                out.citation(json, source.uri, source.title, source.text, span);
-            }
+            let chunk = grounding.chunks.0.get(index);
+            let source = chunk.map(|chunk| chunk_source(chunk, span, sink));
+            let source = source.unwrap_or_else(|| Source {
+                span,
+                ..Source::default()
+            });
+            self.write_citation(json, chunk.map_or("", |it| it.get()), source, sink);
         }
     }
 
-    /// Emits a value that has no normalized form, unless it was emitted before.
-    pub(super) fn raw_once(&mut self, value: &RawValue, out: &mut Sink<'_>) {
+    /// Writes a citation, unless it was written before. `context` distinguishes citations with the
+    /// same JSON.
+    fn write_citation(
+        &mut self,
+        json: &RawValue,
+        context: &str,
+        source: Source,
+        sink: &mut Sink<'_>,
+    ) {
+        if self.is_new(json.get(), context) {
+            sink.citation(json, source);
+        }
+    }
+
+    /// Writes a value that has no normalized form, unless it was written before.
+    pub(super) fn write_raw(&mut self, value: &RawValue, sink: &mut Sink<'_>) {
         if value.get() != "{}" && self.is_new(value.get(), "raw") {
-            out.raw(value);
+            sink.raw(value);
         }
     }
 
@@ -132,121 +135,20 @@ impl Sources {
     }
 }
 
-impl Sink<'_> {
-    fn citation(
-        &mut self,
-        json: &RawValue,
-        url: Option<Text<'_>>,
-        title: Option<Text<'_>>,
-        quote: Option<Text<'_>>,
-        span: Option<(u32, u32)>,
-    ) {
-        let frame = self.frame;
-        let non_empty = |text: Option<Text<'_>>| {
-            text.filter(|text| !text.is_empty())
-                .map(|text| text.share(frame))
-        };
-        let citation = Citation {
-            choice: self.choice,
-            url: non_empty(url),
-            title: non_empty(title),
-            quote: non_empty(quote),
-            span,
-            data: frame.slice_ref(json.get()),
-        };
-        self.events.push(Event::Citation(Box::new(citation)));
-    }
-}
-
-#[derive(Deserialize)]
-struct CitationMetadata<'a> {
-    #[serde(
-        borrow,
-        default,
-        rename = "citations",
-        alias = "citationSources",
-        alias = "citation_sources"
-    )]
-    sources: RawList<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Source<'a> {
-    #[serde(default, alias = "start_index")]
-    start_index: Count,
-    #[serde(default, alias = "end_index")]
-    end_index: Count,
-    #[serde(borrow)]
-    uri: Option<Text<'a>>,
-    #[serde(borrow)]
-    title: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct GroundingMetadata<'a> {
-    #[serde(
-        borrow,
-        default,
-        rename = "groundingChunks",
-        alias = "grounding_chunks"
-    )]
-    chunks: RawList<'a>,
-    #[serde(
-        borrow,
-        default,
-        rename = "groundingSupports",
-        alias = "grounding_supports"
-    )]
-    supports: RawList<'a>,
-    #[serde(borrow, alias = "web_search_queries")]
-    web_search_queries: Option<&'a RawValue>,
-    #[serde(borrow, alias = "search_entry_point")]
-    search_entry_point: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Support<'a> {
-    #[serde(borrow)]
-    segment: Option<Source<'a>>,
-    #[serde(
-        default,
-        rename = "groundingChunkIndices",
-        alias = "grounding_chunk_indices"
-    )]
-    indices: List<Count>,
-}
-
-#[derive(Deserialize, Default)]
-struct ChunkSource<'a> {
-    #[serde(borrow)]
-    uri: Option<Text<'a>>,
-    #[serde(borrow)]
-    title: Option<Text<'a>>,
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-}
-
-/// Parses the source of a grounding chunk of any kind: `web`, `retrievedContext`, `maps`.
-fn chunk_source<'a>(chunk: &'a RawValue) -> ChunkSource<'a> {
+/// Returns the source in a grounding chunk of any kind: `web`, `retrievedContext`, `maps`.
+fn chunk_source(chunk: &RawValue, span: Option<(u32, u32)>, sink: &Sink<'_>) -> Source {
     // The kind is the name of a member, so kinds that are newer than this code are read too.
-    type Kinds<'a> = std::collections::BTreeMap<Cow<'a, str>, &'a RawValue>;
-    let kinds: Kinds<'a> = serde_json::from_str(chunk.get()).unwrap_or_default();
-    kinds
+    type Kinds<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+    let kinds: Kinds<'_> = serde_json::from_str(chunk.get()).unwrap_or_default();
+    let source: Option<GroundingSource<'_>> = kinds
         .into_values()
-        .find_map(|it| serde_json::from_str(it.get()).ok())
-        .unwrap_or_default()
-}
-
-impl Default for Source<'_> {
-    fn default() -> Self {
-        Self {
-            start_index: Count(None),
-            end_index: Count(None),
-            uri: None,
-            title: None,
-        }
+        .find_map(|it| serde_json::from_str(it.get()).ok());
+    let source = source.unwrap_or_default();
+    Source {
+        url: sink.share(source.uri),
+        title: sink.share(source.title),
+        quote: sink.share(source.text),
+        span,
     }
 }
 
@@ -255,7 +157,8 @@ mod tests {
     use bytestring::ByteString;
 
     use super::*;
-    use crate::model::event::Events;
+    use crate::model::event::{Event, Events};
+    use crate::model::wire::WireId;
 
     type DecodedCitation = (
         Option<String>,
@@ -283,11 +186,7 @@ mod tests {
             read(
                 &mut sources,
                 raw(&frame),
-                &mut Sink {
-                    frame: &frame,
-                    choice: 0,
-                    events: &mut events,
-                },
+                &mut Sink::new(WireId::Gemini, &frame, &mut events),
             );
             for event in events {
                 match event {
@@ -321,11 +220,8 @@ mod tests {
         );
         let first = format!(r#"{{"citationSources":[{a}]}}"#);
         let both = format!(r#"{{"citations":[{a},{b}]}}"#);
-        let (citations, values) = decoded(
-            "é… ok",
-            &[&first, &first, &both],
-            Sources::citation_metadata,
-        );
+        let (citations, values) =
+            decoded("é… ok", &[&first, &first, &both], Sources::write_citations);
         let expected: [DecodedCitation; 2] = [
             (some("https://a.example"), some("A"), None, None, a.into()),
             (None, None, None, None, b.into()),
@@ -335,7 +231,7 @@ mod tests {
             (expected.to_vec(), vec![]),
             "bytes 3 and 5 are inside characters"
         );
-        let (citations, _) = decoded("éok.", &[&both], Sources::citation_metadata);
+        let (citations, _) = decoded("éok.", &[&both], Sources::write_citations);
         assert_eq!(citations[0].3, Some((2, 4)));
         assert_eq!(citations[1].3, Some((0, 2)));
     }
@@ -350,8 +246,7 @@ mod tests {
         let whole = format!(
             r#"{{"groundingChunks":[{web},{file},{unused}],"groundingSupports":[{support},{lost}],"webSearchQueries":["q"]}}"#
         );
-        let (citations, values) =
-            decoded("abc", &["{}", &whole, &whole], Sources::grounding_metadata);
+        let (citations, values) = decoded("abc", &["{}", &whole, &whole], Sources::write_grounding);
         let expected: [DecodedCitation; 4] = [
             (
                 some("https://a.example"),
@@ -376,21 +271,21 @@ mod tests {
 
     #[test]
     fn metadata_of_another_shape_becomes_raw_events() {
-        for read in [Sources::citation_metadata, Sources::grounding_metadata] {
+        for read in [Sources::write_citations, Sources::write_grounding] {
             assert_eq!(
                 decoded("", &["7", "7"], read),
                 (vec![], vec!["7".to_owned()])
             );
         }
         assert_eq!(
-            decoded("", &[r#"{"citations":[8]}"#], Sources::citation_metadata).1,
+            decoded("", &[r#"{"citations":[8]}"#], Sources::write_citations).1,
             ["8"]
         );
         assert_eq!(
             decoded(
                 "",
                 &[r#"{"groundingSupports":[9]}"#],
-                Sources::grounding_metadata
+                Sources::write_grounding
             )
             .1,
             ["9"]
@@ -405,13 +300,9 @@ mod tests {
         let json = format!(r#"{{"citations":[{}]}}"#, many.join(","));
         let mut sources = Sources::default();
         let (frame, mut events) = (ByteString::from(json), Events::new());
-        sources.citation_metadata(
+        sources.write_citations(
             raw(&frame),
-            &mut Sink {
-                frame: &frame,
-                choice: 0,
-                events: &mut events,
-            },
+            &mut Sink::new(WireId::Gemini, &frame, &mut events),
         );
         assert_eq!(
             (events.len(), sources.emitted.len()),

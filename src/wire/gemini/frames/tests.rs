@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::event::{Raw, Signature, ToolCall};
-use crate::model::wire::WireId;
+use crate::model::event::{Event, Raw, Reason, Signature, ToolCall};
+use crate::model::fault::{Code, Fault};
 
 type Outcome = Result<(Vec<Event>, Option<Usage>), DecodeError>;
 

@@ -12,9 +12,14 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = text(headers, "retry-after")
-        .and_then(|text| duration(text, 1.0).or_else(|| time_until(text, headers)));
+        .and_then(|text| self::seconds(text).or_else(|| time_until(text, headers)));
     let millis = text(headers, "retry-after-ms").and_then(|text| duration(text, 1000.0));
     seconds.max(millis).map(|after| after.min(MAX_WAIT))
+}
+
+/// Parses a number of seconds, at most a day.
+pub(in crate::wire) fn seconds(text: &str) -> Option<Duration> {
+    duration(text, 1.0)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

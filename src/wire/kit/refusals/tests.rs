@@ -16,7 +16,7 @@ use crate::model::wire::WireId::{
 use crate::wire::{Mode, for_id};
 
 /// The wires that write their requests with the kit.
-const PORTED: [WireId; 5] = [OpenaiChat, Ollama, Cohere, Anthropic, Bedrock];
+const PORTED: [WireId; 6] = [OpenaiChat, Ollama, Cohere, Anthropic, Bedrock, Gemini];
 
 /// A mistake, the wires whose targets refuse it, and the message, which begins with `param`.
 type Mistake = (Chat, Vec<WireId>, &'static str);
