@@ -20,6 +20,7 @@ pub mod openai_responses;
 mod operation;
 mod own_members;
 mod passing;
+mod past;
 mod profile;
 mod references;
 mod request;
@@ -74,8 +75,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// A 400 that names the field and what was expected.
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault>;
 
-    /// Returns the body of an error response, in the shape of this dialect (JSON).
-    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes;
+    /// Returns the body of an error response (JSON): in OpenAI's shape, unless the dialect has its
+    /// own.
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        openai_chat::error_body(fault, request_id)
+    }
 
     /// Returns the HTTP status of an error response.
     fn error_status(&self, fault: &Fault) -> StatusCode {
@@ -89,9 +93,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// cancelled after some content.
     fn whole(&self, view: &View, answer: &Answer) -> Bytes;
 
-    /// Returns the bytes that keep an idle connection open: a comment ended by ONE newline, or the
-    /// ping event of the dialect.
-    fn heartbeat(&self) -> &'static [u8];
+    /// Returns the bytes that keep an idle connection open: a comment ended by ONE newline, for
+    /// which SSE readers dispatch no event, unless the dialect has an event of its own.
+    fn heartbeat(&self) -> &'static [u8] {
+        b": keep-alive\n"
+    }
 }
 
 /// Encodes the entries of a stream for one reader, as SSE events.
@@ -147,4 +153,33 @@ fn unreported_error(end: &End) -> Fault {
         Code::UpstreamError,
         format!("the upstream ended the answer with an error{native}; try again"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Failure;
+
+    #[test]
+    fn an_internal_error_reports_only_its_place_in_every_dialect() {
+        let fault = Fault::new(Code::InternalError, "index out of bounds in hub.rs");
+        let journal = [Entry::new(smallvec::smallvec![Event::Error(Box::new(
+            Failure {
+                fault: fault.clone(),
+                passed_on: false,
+            }
+        ))])];
+        for id in DialectId::ALL {
+            let body = of(id).error_body(&fault, "req-1");
+            let body = std::str::from_utf8(&body).unwrap();
+            let sse = journals::encoded(of(id).encoder(journals::view(1, false)), &journal);
+            for (text, place) in [(body, "request req-1"), (&sse.concat(), "stream abc")] {
+                assert!(
+                    text.contains(&format!("\"internal error in {place}")),
+                    "{text}"
+                );
+                assert!(!text.contains("hub.rs"), "{text}");
+            }
+        }
+    }
 }

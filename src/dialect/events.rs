@@ -46,10 +46,6 @@ impl Dialect for Events {
         openai_chat::parse_for(DialectId::Events, headers, body)
     }
 
-    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::error_body(fault, request_id)
-    }
-
     fn encoder(&self, view: View) -> Box<dyn Encode> {
         Box::new(encode::Encoder::new(&view))
     }
@@ -58,10 +54,6 @@ impl Dialect for Events {
     /// writes the status JSON around it.
     fn whole(&self, _: &View, answer: &Answer) -> Bytes {
         whole::body(answer)
-    }
-
-    fn heartbeat(&self) -> &'static [u8] {
-        openai_chat::HEARTBEAT
     }
 }
 

@@ -1,5 +1,7 @@
 //! Journals for tests of the dialects: events written by hand, and random journals.
 
+pub(super) mod own_wire;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use crate::model::event::{
     Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall,
 };
 use crate::model::fault::{Code, Fault};
+use crate::model::fold::{Answer, Choice};
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 use crate::model::wire::{DialectId, WireId};
@@ -419,4 +422,55 @@ fn chunk(events: &[Event]) -> String {
     format!(
         r#"{{ "id" : "up-1","created":7, "model":"acme-1","choices":[{{"index":{choice},"delta":{{}}, "n":{content},"finish_reason": null}}]}}"#
     )
+}
+
+/// Returns the answer that the events of a journal make.
+pub(super) fn answer(journal: &[Entry]) -> Answer {
+    Answer::from_events(journal.iter().flat_map(|entry| &entry.events))
+}
+
+/// Returns the first choice of an answer.
+pub(super) fn first_choice(answer: &Answer) -> Choice {
+    answer.choices.first().cloned().unwrap_or_default()
+}
+
+/// Returns true if no call grows after its end. A stream has no place for such arguments.
+pub(super) fn no_call_grows_after_its_end(journal: &[Entry]) -> bool {
+    let mut ended = Vec::new();
+    journal
+        .iter()
+        .flat_map(|entry| &entry.events)
+        .all(|event| match event {
+            Event::ToolCallEnd { choice, index } => {
+                ended.push((*choice, *index));
+                true
+            }
+            Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
+            _ => true,
+        })
+}
+
+/// Returns the SSE events for a reader from entry `seq` on, if of the first `evicted` entries only
+/// their summary is left.
+pub(super) fn tail(
+    mut encoder: Box<dyn Encode>,
+    summary: &Entry,
+    journal: &[Entry],
+    evicted: usize,
+    seq: usize,
+) -> Vec<String> {
+    let mut out = SseWriter::new(None);
+    out.mute(true);
+    out.begin_entry(0, 0);
+    encoder.restore(summary, &mut out);
+    out.end_entry();
+    let mut sse = String::new();
+    for (at, entry) in journal.iter().enumerate().skip(evicted) {
+        out.mute(at < seq);
+        out.begin_entry(at as u64, 0);
+        encoder.write_entry(entry, &mut out);
+        out.end_entry();
+        sse.push_str(std::str::from_utf8(&out.take()).unwrap());
+    }
+    sse_events(&sse)
 }

@@ -57,10 +57,6 @@ impl Dialect for OpenaiChat {
         parse::ask(DialectId::OpenaiChat, headers, body)
     }
 
-    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
-        error::body(fault, request_id)
-    }
-
     fn encoder(&self, view: View) -> Box<dyn Encode> {
         encode::encoder(view)
     }
@@ -68,14 +64,7 @@ impl Dialect for OpenaiChat {
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {
         whole::body(view, answer)
     }
-
-    fn heartbeat(&self) -> &'static [u8] {
-        HEARTBEAT
-    }
 }
-
-/// A comment ended by one newline: SSE readers dispatch no event for it.
-pub(super) const HEARTBEAT: &[u8] = b": keep-alive\n";
 
 /// Parses a Chat Completions body of a request that is answered in `dialect`.
 ///

@@ -39,7 +39,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::passing::Passing;
-use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, Operation, View};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::ask::Ask;
 use crate::model::entry::Entry;
@@ -89,20 +89,12 @@ impl Dialect for OpenaiResponses {
         parse::ask(headers, body)
     }
 
-    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::error_body(fault, request_id)
-    }
-
     fn encoder(&self, view: View) -> Box<dyn Encode> {
         Box::new(encode::encoder(view))
     }
 
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {
         whole::body(view, answer)
-    }
-
-    fn heartbeat(&self) -> &'static [u8] {
-        openai_chat::HEARTBEAT
     }
 }
 

@@ -23,7 +23,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, Operation, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -58,19 +58,11 @@ impl Dialect for Ui {
         parse::ask(headers, body)
     }
 
-    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::error_body(fault, request_id)
-    }
-
     fn encoder(&self, view: View) -> Box<dyn Encode> {
         Box::new(encode::Encoder::new(view))
     }
 
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {
         whole::message(view, answer)
-    }
-
-    fn heartbeat(&self) -> &'static [u8] {
-        openai_chat::HEARTBEAT
     }
 }

@@ -107,19 +107,6 @@ mod tests {
     }
 
     #[test]
-    fn an_internal_error_reports_only_the_request() {
-        let json = self::json(&Fault::new(
-            Code::InternalError,
-            "index out of bounds in hub.rs",
-        ));
-        assert!(
-            json.contains(r#""type":"api_error","message":"internal error in request req-1""#)
-                && !json.contains("hub.rs"),
-            "{json}"
-        );
-    }
-
-    #[test]
     fn types_follow_the_status() {
         for (code, kind, status) in [
             (Code::InvalidRequest, "invalid_request_error", 400),

@@ -304,24 +304,6 @@ fn encode_raw(journal: &[Entry]) -> Vec<String> {
 }
 
 #[test]
-fn payloads_of_its_own_wire_pass_unchanged() {
-    let all = [START, BLOCK_START, HELLO, BLOCK_STOP, DELTA, STOP];
-    let mut journal = own_wire(&all);
-    journal.extend(entries([
-        finish(0, Reason::Stop),
-        usage(false),
-        end(Reason::Stop),
-    ]));
-    let sent = encode_raw(&journal);
-    let data: Vec<&str> = sent
-        .iter()
-        .map(|block| block.split_once("\ndata: ").unwrap().1)
-        .collect();
-    assert_eq!(data, all);
-    assert!(sent[2].starts_with("event: content_block_delta\n"));
-}
-
-#[test]
 fn a_payload_without_a_name_is_sent_under_its_type() {
     let mut journal = own_wire(&[]);
     journal
@@ -360,31 +342,6 @@ fn streams_that_we_end_are_closed_by_our_events() {
     assert!(
         failed.starts_with("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":3}\n\nevent: error\n"),
         "{failed}"
-    );
-}
-
-#[test]
-fn an_error_payload_is_passed_on_and_no_second_one_added() {
-    let payload = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let mut journal = own_wire(&[START, BLOCK_START, HELLO]);
-    journal.push(named_payload_entry("error", payload, [error(true)]));
-    journal.extend(entries([usage(true), end(Reason::Error)]));
-    let sent = encode_raw(&journal);
-    assert_eq!(sent[3..], [format!("event: error\ndata: {payload}")]);
-}
-
-#[test]
-fn a_fallback_to_another_wire_is_translated() {
-    let journal = entries([
-        start(1),
-        route(WireId::Gemini, false),
-        text(0, "a"),
-        finish(0, Reason::Stop),
-        end(Reason::Stop),
-    ]);
-    assert_eq!(
-        encode(view(1, true), &journal),
-        encode(view(1, false), &journal)
     );
 }
 

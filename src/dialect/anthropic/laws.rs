@@ -4,20 +4,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Anthropic, chat};
-use crate::codec::sse_writer::SseWriter;
-use crate::codec::{Frame, FrameKind};
+use crate::dialect::journals::own_wire::{Parts, own_wire};
 use crate::dialect::journals::{
-    any_journal, arguments, assert_resumes_everywhere, call, encoded, end, entries, finish,
-    reasoning, route, signature, sse_events, start, text, usage, view,
+    answer, any_journal, arguments, assert_resumes_everywhere, call, encoded, end, entries, finish,
+    first_choice, no_call_grows_after_its_end, reasoning, route, signature, start, tail, text,
+    usage, view,
 };
 use crate::dialect::{Dialect as _, View};
 use crate::model::chat::{Part as PastPart, PastReasoning};
-use crate::model::entry::{Entry, Payload};
+use crate::model::entry::Entry;
 use crate::model::event::{Event, Reason};
-use crate::model::fold::{Answer, Choice, Part};
-use crate::model::target::{Provider, Target};
+use crate::model::fold::{Answer, Part};
 use crate::model::wire::WireId;
-use crate::wire::{self, Decoded};
 
 /// The events of one stream, folded as strictly as clients do it.
 #[derive(Default)]
@@ -157,30 +155,6 @@ impl Folded {
     }
 }
 
-fn answer(journal: &[Entry]) -> Answer {
-    Answer::from_events(journal.iter().flat_map(|entry| &entry.events))
-}
-
-fn first(answer: &Answer) -> Choice {
-    answer.choices.first().cloned().unwrap_or_default()
-}
-
-/// Returns true if no call grows after its end. A stream has no place for such arguments.
-fn no_call_grows_after_its_end(journal: &[Entry]) -> bool {
-    let mut ended = Vec::new();
-    journal
-        .iter()
-        .flat_map(|entry| &entry.events)
-        .all(|event| match event {
-            Event::ToolCallEnd { choice, index } => {
-                ended.push((*choice, *index));
-                true
-            }
-            Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
-            _ => true,
-        })
-}
-
 /// Joins the texts of all blocks of a type.
 fn joined_text(message: &Value, kind: &str) -> String {
     let blocks = message["content"]
@@ -193,7 +167,7 @@ fn joined_text(message: &Value, kind: &str) -> String {
 
 fn assert_same_content(folded: &Folded, answer: &Answer) {
     let reason = answer.reason().unwrap();
-    let choice = first(answer);
+    let choice = first_choice(answer);
     assert_eq!(
         (folded.over, folded.error.is_some()),
         (reason != Reason::Error, reason == Reason::Error)
@@ -403,58 +377,7 @@ fn summary(journal: &[Entry]) -> Entry {
     Entry::new(stripped_events.into_iter().collect())
 }
 
-/// Returns the SSE events for a reader from entry `seq` on, if the first `evicted` entries are
-/// gone.
-fn tail(journal: &[Entry], evicted: usize, seq: usize) -> Vec<String> {
-    let (mut encoder, mut out) = (Anthropic.encoder(view(1, false)), SseWriter::new(None));
-    out.mute(true);
-    out.begin_entry(0, 0);
-    encoder.restore(&summary(&journal[..evicted]), &mut out);
-    out.end_entry();
-    let mut sse = String::new();
-    for (at, entry) in journal.iter().enumerate().skip(evicted) {
-        out.mute(at < seq);
-        out.begin_entry(at as u64, 0);
-        encoder.write_entry(entry, &mut out);
-        out.end_entry();
-        sse.push_str(std::str::from_utf8(&out.take()).unwrap());
-    }
-    sse_events(&sse)
-}
-
-/// Generates a stream of the own wire as its decoder journals it, cut off after any of its frames.
-fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
-    let block = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 0..3));
-    (
-        prop::collection::vec(block, 0..4),
-        0u8..3,
-        any::<prop::sample::Index>(),
-    )
-        .prop_map(|(parts, how, cut)| {
-            let frames = frames(&parts);
-            let kept = if how == 0 {
-                frames.len()
-            } else {
-                cut.index(frames.len())
-            };
-            let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
-            journal.extend(decoded(&frames[..kept]));
-            let complete = kept == frames.len();
-            let last = match how {
-                _ if complete => vec![usage(false), end(Reason::Stop)],
-                1 => vec![usage(true), end(Reason::Cancelled)],
-                _ => vec![
-                    crate::dialect::journals::error(false),
-                    usage(true),
-                    end(Reason::Error),
-                ],
-            };
-            journal.extend(entries(last));
-            journal
-        })
-}
-
-fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
+fn frames(parts: &Parts) -> Vec<Value> {
     let mut frames = vec![
         json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 1}}}),
         json!({"type": "ping"}),
@@ -489,34 +412,6 @@ fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
     frames
 }
 
-fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target::example(
-        Provider::example(WireId::Anthropic, "http://127.0.0.1:1"),
-        "m",
-    );
-    let mut decoder = wire::for_id(WireId::Anthropic).decoder(&target, "seed");
-    let mut out = Decoded::default();
-    frames
-        .iter()
-        .map(|json| {
-            let frame = Frame {
-                name: json["type"].as_str().unwrap().into(),
-                data: json.to_string().into(),
-                kind: FrameKind::Whole,
-            };
-            out.clear();
-            decoder.decode(&frame, &mut out).unwrap();
-            Entry {
-                raw: Some(Payload {
-                    name: frame.name,
-                    data: frame.data,
-                }),
-                events: std::mem::take(&mut out.events),
-            }
-        })
-        .collect()
-}
-
 proptest! {
     #[test]
     fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
@@ -529,7 +424,7 @@ proptest! {
     }
 
     #[test]
-    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
+    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire(WireId::Anthropic, 0..3, frames)) {
         assert_resumes_everywhere(|| Anthropic.encoder(view(1, true)), &journal);
     }
 
@@ -537,7 +432,10 @@ proptest! {
     fn a_reader_after_evicted_entries_gets_the_rest_or_an_error(journal in overlapping_calls(), (evicted, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
         let evicted = evicted.index(journal.len());
         let seq = evicted + from.index(journal.len() - evicted);
-        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, evicted, seq));
+        let read = |evicted: usize| {
+            tail(Anthropic.encoder(view(1, false)), &summary(&journal[..evicted]), &journal, evicted, seq)
+        };
+        let (whole, got) = (read(0), read(evicted));
         if whole != got {
             let (last, rest) = got.split_last().unwrap();
             prop_assert!(last.starts_with("event: error\n") && last.contains("replay_expired"), "{got:?}");
@@ -570,11 +468,11 @@ proptest! {
         let own = whole.as_object_mut().unwrap().remove("sluicegate").unwrap_or_default();
         prop_assert_eq!(&whole, &folded.message);
         prop_assert_eq!(own, folded.own);
-        assert_round_trip(&whole, &first(&answer).parts);
+        assert_round_trip(&whole, &first_choice(&answer).parts);
     }
 
     #[test]
-    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire()) {
+    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire(WireId::Anthropic, 0..3, frames)) {
         let sse = encoded(Anthropic.encoder(view(1, true)), &journal);
         let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
         prop_assert_eq!(&sse[..raws.len()], &raws);
@@ -591,7 +489,7 @@ proptest! {
     }
 
     #[test]
-    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire()) {
+    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire(WireId::Anthropic, 0..3, frames)) {
         let view = view(1, false);
         let sse = encoded(Anthropic.encoder(view.clone()), &journal);
         // Deltas of a server tool are passed on unchanged, and this fold does not know them.

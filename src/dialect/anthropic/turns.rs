@@ -3,14 +3,13 @@
 //! Invariants: results of tools are turns of their own, before the other content of the same turn;
 //! a model turn without content is dropped, because other APIs reject empty turns.
 
-use std::collections::HashMap;
-
 use super::cache::mark;
 use super::content::{self, Content};
 use crate::dialect::object::Object;
+use crate::dialect::past::{CallSignatures, unwrapped};
 use crate::model::chat::{Message, Origin, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
+use crate::model::opaque_signature::is_opaque_signature;
 use crate::model::wire::WireId;
 
 /// Returns the turns of a body, instructions first, and their positions in it.
@@ -117,7 +116,7 @@ fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     };
     let mut turn = Turn {
         parts: Vec::new(),
-        call_signatures: call_signatures(&blocks)?,
+        call_signatures: CallSignatures::find(&blocks, "redacted_thinking", "data")?,
     };
     for block in &blocks {
         turn.block(block)?;
@@ -125,35 +124,10 @@ fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     Ok(turn.parts)
 }
 
-/// Collects the signatures of the calls in a turn, by the id of the call. Clients may have moved
-/// them to another place in the turn.
-fn call_signatures(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
-    let mut found = HashMap::new();
-    for block in blocks {
-        let data = block
-            .text("type")?
-            .filter(|kind| kind == "redacted_thinking")
-            .map_or(Ok(None), |_| block.text("data"))?;
-        if let Some(OpaqueSignature {
-            wire,
-            data:
-                SignatureData {
-                    call: Some(id),
-                    signature: Some(signature),
-                    ..
-                },
-        }) = data.as_deref().and_then(OpaqueSignature::decode)
-        {
-            found.insert(id, (wire, signature));
-        }
-    }
-    Ok(found)
-}
-
 /// A model turn under construction.
 struct Turn {
     parts: Vec<Part>,
-    call_signatures: HashMap<String, (WireId, String)>,
+    call_signatures: CallSignatures,
 }
 
 impl Turn {
@@ -189,7 +163,7 @@ impl Turn {
     fn thinking(&mut self, text: String, signature: String) {
         // No provider made a string that we wrapped, so none may be sent one.
         if is_opaque_signature(&signature) {
-            self.opaque(text, OpaqueSignature::decode(&signature));
+            self.opaque(text, &signature);
         } else if !signature.is_empty() {
             self.reasoning(PastReasoning {
                 text,
@@ -203,7 +177,7 @@ impl Turn {
 
     fn redacted(&mut self, data: String) {
         if is_opaque_signature(&data) {
-            self.opaque(String::new(), OpaqueSignature::decode(&data));
+            self.opaque(String::new(), &data);
         } else {
             let redacted = Some(data);
             self.reasoning(PastReasoning {
@@ -217,25 +191,9 @@ impl Turn {
     }
 
     /// Adds a signature that another wire has made. The signature of a call is added with the call.
-    fn opaque(&mut self, text: String, opaque: Option<OpaqueSignature>) {
-        if let Some(OpaqueSignature {
-            wire,
-            data:
-                SignatureData {
-                    signature,
-                    redacted,
-                    on_text,
-                    call: None,
-                },
-        }) = opaque
-        {
-            self.reasoning(PastReasoning {
-                text,
-                signature,
-                redacted,
-                wire: Some(wire),
-                on_text,
-            });
+    fn opaque(&mut self, text: String, wrapped: &str) {
+        if let Some(past) = unwrapped(text, wrapped) {
+            self.reasoning(past);
         }
     }
 
@@ -258,8 +216,7 @@ impl Turn {
         if !input.starts_with('{') {
             return Err(block.invalid("input", "an object"));
         }
-        // A signature is used once, even if a broken conversation repeats the id of a call.
-        let (wire, signature) = self.call_signatures.remove(&id).unzip();
+        let (wire, signature) = self.call_signatures.take(&id);
         Ok(PastCall {
             id,
             name: block.non_empty("name")?,
@@ -274,6 +231,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::opaque_signature::{OpaqueSignature, SignatureData};
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
         messages(&Object::from_body(body.as_bytes()).unwrap()).map(|(messages, _)| messages)

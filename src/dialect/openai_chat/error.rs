@@ -75,13 +75,6 @@ mod tests {
     }
 
     #[test]
-    fn an_internal_error_reports_only_the_request() {
-        let fault = Fault::new(Code::InternalError, "index out of bounds in hub.rs");
-        let expected = r#"{"error":{"message":"internal error in request req-1","type":"server_error","param":null,"code":"internal_error"}}"#;
-        assert_eq!(json(&fault), expected);
-    }
-
-    #[test]
     fn types_follow_the_status() {
         for (code, kind) in [
             (Code::Unauthenticated, "invalid_request_error"),

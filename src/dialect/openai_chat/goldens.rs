@@ -214,27 +214,6 @@ fn a_raw_stream_without_payloads_is_opened_and_closed() {
 }
 
 #[test]
-fn a_complete_raw_stream_gets_only_done() {
-    let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
-    journal.extend([
-        payload_entry(ROLE, []),
-        payload_entry(HELLO, [text(0, "Hello")]),
-        payload_entry(STOP, []),
-        payload_entry(USED, []),
-    ]);
-    journal.extend(entries([
-        finish(0, Reason::Stop),
-        usage(false),
-        end(Reason::Stop),
-    ]));
-    let expected = [ROLE, HELLO, STOP, USED, "[DONE]"].map(|payload| format!("data: {payload}"));
-    assert_eq!(
-        encoded(OpenaiChat.encoder(view(1, true)), &journal),
-        expected
-    );
-}
-
-#[test]
 fn nothing_follows_an_error_payload_that_was_passed_on() {
     let payload = r#"{"error":{"message":"boom"}}"#;
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);

@@ -4,15 +4,14 @@
 //! a turn of its own. Reasoning without `encrypted_content` is omitted: no provider can continue
 //! from its text alone.
 
-use std::collections::HashMap;
-
 use serde_json::value::RawValue;
 
 use super::content;
 use crate::dialect::object::Object;
+use crate::dialect::past::{CallSignatures, unwrapped};
 use crate::model::chat::{Message, Origin, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
+use crate::model::opaque_signature::is_opaque_signature;
 use crate::model::wire::WireId;
 
 /// Returns the turns of a request, instructions first, and their positions in its input.
@@ -30,7 +29,7 @@ pub(super) fn messages(top: &Object<'_>) -> Result<(Vec<Message>, Vec<Origin>), 
         }
         _ => {
             let items = top.objects("input")?;
-            turns.call_signatures = find_call_signatures(&items)?;
+            turns.call_signatures = CallSignatures::find(&items, "reasoning", "encrypted_content")?;
             for (at, item) in items.iter().enumerate() {
                 turns.at = at;
                 turns.item(item)?;
@@ -40,38 +39,13 @@ pub(super) fn messages(top: &Object<'_>) -> Result<(Vec<Message>, Vec<Origin>), 
     Ok((turns.messages, turns.origins))
 }
 
-/// Returns the wrapped signatures of calls by call id. They are found in reasoning items of their
-/// own, before the calls are read.
-fn find_call_signatures(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
-    let mut found = HashMap::new();
-    for item in items {
-        if item.text("type")?.as_deref() != Some("reasoning") {
-            continue;
-        }
-        let kept = item.text("encrypted_content")?;
-        if let Some(OpaqueSignature {
-            wire,
-            data:
-                SignatureData {
-                    call: Some(id),
-                    signature: Some(signature),
-                    ..
-                },
-        }) = kept.as_deref().and_then(OpaqueSignature::decode)
-        {
-            found.insert(id, (wire, signature));
-        }
-    }
-    Ok(found)
-}
-
 #[derive(Default)]
 struct Turns {
     messages: Vec<Message>,
     origins: Vec<Origin>,
     /// The index of the item that is being read.
     at: usize,
-    call_signatures: HashMap<String, (WireId, String)>,
+    call_signatures: CallSignatures,
 }
 
 impl Turns {
@@ -131,7 +105,7 @@ impl Turns {
 
     fn call(&mut self, item: &Object<'_>, field: &str) -> Result<(), Fault> {
         let (id, name) = (item.non_empty("call_id")?, item.non_empty("name")?);
-        let (wire, signature) = self.call_signatures.remove(&id).unzip();
+        let (wire, signature) = self.call_signatures.take(&id);
         let call = PastCall {
             id,
             name,
@@ -152,42 +126,21 @@ impl Turns {
         for part in item.objects("summary")? {
             text.push_str(&part.string("text")?.unwrap_or_default());
         }
-        let past = if is_opaque_signature(&encrypted) {
-            // The signature of a call is attached to the call; a wrapped string that was modified
-            // on its way is dropped.
-            let Some(OpaqueSignature {
-                wire,
-                data:
-                    SignatureData {
-                        signature,
-                        redacted,
-                        on_text,
-                        call: None,
-                    },
-            }) = OpaqueSignature::decode(&encrypted)
-            else {
-                return Ok(());
-            };
-            PastReasoning {
-                text,
-                signature,
-                redacted,
-                wire: Some(wire),
-                on_text,
+        if is_opaque_signature(&encrypted) {
+            if let Some(past) = unwrapped(text, &encrypted) {
+                self.push_reasoning(past);
             }
-        } else {
-            // The provider accepts encrypted content only under the id of its item, so the id is
-            // kept too.
-            let (signature, redacted) = (item.string("id")?, Some(encrypted));
-            PastReasoning {
-                text,
-                signature,
-                redacted,
-                wire: Some(WireId::OpenaiResponses),
-                on_text: false,
-            }
-        };
-        self.push_reasoning(past);
+            return Ok(());
+        }
+        // The provider accepts encrypted content only under the id of its item, so the id is kept
+        // too.
+        self.push_reasoning(PastReasoning {
+            text,
+            signature: item.string("id")?,
+            redacted: Some(encrypted),
+            wire: Some(WireId::OpenaiResponses),
+            on_text: false,
+        });
         Ok(())
     }
 
@@ -210,6 +163,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::opaque_signature::{OpaqueSignature, SignatureData};
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
         messages(&Object::from_body(body.as_bytes()).unwrap()).map(|(messages, _)| messages)

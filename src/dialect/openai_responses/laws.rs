@@ -6,20 +6,17 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{OpenaiResponses, ResponseView, chat};
-use crate::codec::sse_writer::SseWriter;
-use crate::codec::{Frame, FrameKind};
+use crate::dialect::journals::own_wire::{Parts, own_wire};
 use crate::dialect::journals::{
-    any_journal, assert_resumes_everywhere, encoded, end, entries, error, route, sse_events, start,
-    usage, view,
+    answer, any_journal, assert_resumes_everywhere, encoded, first_choice,
+    no_call_grows_after_its_end, tail, view,
 };
 use crate::dialect::{Dialect as _, View};
 use crate::model::chat::Part as PastPart;
-use crate::model::entry::{Entry, Payload};
-use crate::model::event::{Event, Reason};
-use crate::model::fold::{Answer, Choice, Part};
-use crate::model::target::{Provider, Target};
+use crate::model::entry::Entry;
+use crate::model::event::Reason;
+use crate::model::fold::{Answer, Part};
 use crate::model::wire::WireId;
-use crate::wire::{self, Decoded};
 
 /// The events of one stream, folded as strictly as the official helpers do it.
 #[derive(Default)]
@@ -148,32 +145,8 @@ impl Folded {
     }
 }
 
-fn answer(journal: &[Entry]) -> Answer {
-    Answer::from_events(journal.iter().flat_map(|entry| &entry.events))
-}
-
-fn first(answer: &Answer) -> Choice {
-    answer.choices.first().cloned().unwrap_or_default()
-}
-
-/// Returns true if no call grows after its end. A stream has no place for such arguments.
-fn no_call_grows_after_its_end(journal: &[Entry]) -> bool {
-    let mut ended = Vec::new();
-    journal
-        .iter()
-        .flat_map(|entry| &entry.events)
-        .all(|event| match event {
-            Event::ToolCallEnd { choice, index } => {
-                ended.push((*choice, *index));
-                true
-            }
-            Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
-            _ => true,
-        })
-}
-
 fn assert_same_content(folded: &Folded, answer: &Answer) {
-    let (reason, choice) = (answer.reason().unwrap(), first(answer));
+    let (reason, choice) = (answer.reason().unwrap(), first_choice(answer));
     let status = folded.response["status"].as_str().unwrap();
     assert_eq!(status == "failed", reason == Reason::Error);
     assert_eq!(status == "cancelled", reason == Reason::Cancelled);
@@ -310,34 +283,7 @@ fn without_status(mut response: Value) -> Value {
     response
 }
 
-/// Generates a stream of the own wire as its decoder journals it, cut off after any of its frames.
-fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
-    let item = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 1..3));
-    (
-        prop::collection::vec(item, 0..4),
-        0u8..3,
-        any::<prop::sample::Index>(),
-    )
-        .prop_map(|(parts, how, cut)| {
-            let frames = frames(&parts);
-            let kept = if how == 0 {
-                frames.len()
-            } else {
-                cut.index(frames.len())
-            };
-            let mut journal = entries([start(1), route(WireId::OpenaiResponses, true)]);
-            journal.extend(decoded(&frames[..kept]));
-            let last = match how {
-                _ if kept == frames.len() => vec![usage(false), end(Reason::Stop)],
-                1 => vec![usage(true), end(Reason::Cancelled)],
-                _ => vec![error(false), usage(true), end(Reason::Error)],
-            };
-            journal.extend(entries(last));
-            journal
-        })
-}
-
-fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
+fn frames(parts: &Parts) -> Vec<Value> {
     let mut frames = vec![
         json!({"type": "response.created", "response": {"id": "resp_up", "object": "response", "status": "in_progress", "output": []}}),
     ];
@@ -427,61 +373,6 @@ fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
     frames
 }
 
-fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target::example(
-        Provider::example(WireId::OpenaiResponses, "http://127.0.0.1:1"),
-        "m",
-    );
-    let mut decoder = wire::for_id(WireId::OpenaiResponses).decoder(&target, "seed");
-    let mut out = Decoded::default();
-    let entry = |json: &Value| {
-        let frame = Frame {
-            name: json["type"].as_str().unwrap().into(),
-            data: json.to_string().into(),
-            kind: FrameKind::Whole,
-        };
-        out.clear();
-        decoder.decode(&frame, &mut out).unwrap();
-        Entry {
-            raw: Some(Payload {
-                name: frame.name,
-                data: frame.data,
-            }),
-            events: std::mem::take(&mut out.events),
-        }
-    };
-    frames.iter().map(entry).collect()
-}
-
-/// Returns the SSE events for a reader from entry `seq` on, if the first `evicted` entries are
-/// gone.
-fn tail(journal: &[Entry], evicted: usize, seq: usize) -> Vec<String> {
-    let summary = Entry::new(
-        journal[..evicted]
-            .iter()
-            .flat_map(|entry| &entry.events)
-            .cloned()
-            .collect(),
-    );
-    let (mut encoder, mut out) = (
-        OpenaiResponses.encoder(view(1, false)),
-        SseWriter::new(None),
-    );
-    out.mute(true);
-    out.begin_entry(0, 0);
-    encoder.restore(&summary, &mut out);
-    out.end_entry();
-    let mut sse = String::new();
-    for (at, entry) in journal.iter().enumerate().skip(evicted) {
-        out.mute(at < seq);
-        out.begin_entry(at as u64, 0);
-        encoder.write_entry(entry, &mut out);
-        out.end_entry();
-        sse.push_str(std::str::from_utf8(&out.take()).unwrap());
-    }
-    sse_events(&sse)
-}
-
 proptest! {
     #[test]
     fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
@@ -489,7 +380,7 @@ proptest! {
     }
 
     #[test]
-    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
+    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire(WireId::OpenaiResponses, 1..3, frames)) {
         assert_resumes_everywhere(|| OpenaiResponses.encoder(view(1, true)), &journal);
     }
 
@@ -499,7 +390,7 @@ proptest! {
     }
 
     #[test]
-    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire()) {
+    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire(WireId::OpenaiResponses, 1..3, frames)) {
         assert_same_content(&Folded::of(&encoded(OpenaiResponses.encoder(view(1, false)), &journal)), &answer(&journal));
     }
 
@@ -513,11 +404,11 @@ proptest! {
         }
         let whole: Value = serde_json::from_slice(&OpenaiResponses.whole(&view, &answer)).unwrap();
         prop_assert_eq!(without_status(whole.clone()), without_status(folded.response));
-        assert_round_trip(&whole["output"], &first(&answer).parts);
+        assert_round_trip(&whole["output"], &first_choice(&answer).parts);
     }
 
     #[test]
-    fn a_response_that_is_read_equals_the_one_in_its_stream((raw, journal) in prop_oneof![own_wire().prop_map(|it| (true, it)), any_journal(false).prop_map(|(_, it)| (false, it))]) {
+    fn a_response_that_is_read_equals_the_one_in_its_stream((raw, journal) in prop_oneof![own_wire(WireId::OpenaiResponses, 1..3, frames).prop_map(|it| (true, it)), any_journal(false).prop_map(|(_, it)| (false, it))]) {
         let mut response_view = ResponseView::new(view(1, raw));
         let mut number = 0;
         for entry in &journal {
@@ -532,7 +423,7 @@ proptest! {
     }
 
     #[test]
-    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire()) {
+    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire(WireId::OpenaiResponses, 1..3, frames)) {
         let sse = encoded(OpenaiResponses.encoder(view(1, true)), &journal);
         let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
         prop_assert_eq!(&sse[..raws.len()], &raws);
@@ -567,7 +458,12 @@ proptest! {
     fn a_reader_after_evicted_entries_gets_the_rest_or_an_error((_, journal) in any_journal(false), (evicted, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
         let evicted = evicted.index(journal.len());
         let seq = evicted + from.index(journal.len() - evicted);
-        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, evicted, seq));
+        let read = |evicted: usize| {
+            let events = journal[..evicted].iter().flat_map(|entry| &entry.events);
+            let summary = Entry::new(events.cloned().collect());
+            tail(OpenaiResponses.encoder(view(1, false)), &summary, &journal, evicted, seq)
+        };
+        let (whole, got) = (read(0), read(evicted));
         if whole != got {
             let [error] = &got[..] else { panic!("{got:?} instead of {whole:?}") };
             prop_assert!(error.starts_with("event: response.failed\n") && error.contains("replay_expired"), "{}", error);
