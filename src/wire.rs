@@ -25,7 +25,6 @@ use crate::model::learned::{Learned, Lesson};
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
-use kit::refusal::openai as openai_error;
 
 pub use kit::refusal;
 

@@ -18,6 +18,8 @@ mod code;
 mod imports;
 #[path = "architecture/pages.rs"]
 mod pages;
+#[path = "architecture/wires.rs"]
+mod wires;
 #[path = "architecture/words.rs"]
 mod words;
 

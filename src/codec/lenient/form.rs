@@ -81,6 +81,12 @@ pub fn or_absent<'de, T: Form<'de>, D: Deserializer<'de>>(json: D) -> Result<Opt
 /// A value that counts as absent if it has none of the type's forms.
 pub struct Maybe<T>(pub Option<T>);
 
+impl<T> From<Maybe<T>> for Option<T> {
+    fn from(maybe: Maybe<T>) -> Self {
+        maybe.0
+    }
+}
+
 impl<T> Default for Maybe<T> {
     fn default() -> Self {
         Self(None)

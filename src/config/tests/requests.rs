@@ -137,7 +137,7 @@ fn request_body(target: &Target) -> String {
                     "tools" => chat.tools.clear(),
                     "tool_choice" => chat.tool_choice = None,
                     "response_format" => chat.format = None,
-                    "messages" => chat.messages.truncate(2),
+                    field if field.starts_with("messages[") => chat.messages.truncate(2),
                     field => panic!("the chat has no field {field} to remove"),
                 }
             }

@@ -274,9 +274,6 @@ const BLOCK_START: &str =
     r#"{ "type": "content_block_start", "index": 3, "content_block": {"type":"text","text":""} }"#;
 const HELLO: &str = r#"{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"Hello"},"x":1}"#;
 const BLOCK_STOP: &str = r#"{"type":"content_block_stop","index":3}"#;
-const DELTA: &str =
-    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
-const STOP: &str = r#"{"type":"message_stop"}"#;
 
 fn named_payload_entry(name: &str, data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
     Entry {

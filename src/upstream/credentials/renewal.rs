@@ -76,7 +76,7 @@ mod tests {
         for (lifetime, renewed_from, renewed_until, valid_for) in [
             (
                 Some(HOUR),
-                49 * MINUTE,
+                48 * MINUTE,
                 54 * MINUTE,
                 Some(HOUR - 10 * SECOND),
             ),

@@ -126,7 +126,7 @@ impl Decoder {
         self.ending.record(native, message.stop_details, sink);
         // The stream may break before another count arrives.
         if let Some(usage) = message.usage {
-            self.counter.read(usage)?;
+            self.counter.read_usage(usage)?;
             out.usage = self.counter.initial();
         }
         Ok(())
@@ -145,7 +145,7 @@ impl Decoder {
         }
         // There may be several of these events; the counts of the last one are final.
         if let Some(usage) = event.usage {
-            self.counter.read(usage)?;
+            self.counter.read_usage(usage)?;
             out.usage = self.counter.changed();
         }
         Ok(())

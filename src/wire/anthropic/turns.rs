@@ -226,7 +226,7 @@ fn content_block<'a>(placed: Placed<'a>, accepts: &Accepts) -> Result<Block<'a>,
             let media_type = "text/plain";
             (Source::Text { media_type, data }, title)
         }
-        Media::ImageId(..) | Media::FileId(..) | Media::Audio(..) => {
+        Media::ImageId | Media::FileId(..) | Media::Audio(..) => {
             return Err(placed.position.misplaced(part));
         }
     };

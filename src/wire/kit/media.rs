@@ -41,8 +41,8 @@ pub(in crate::wire) enum Media<'a> {
     Image(Data<'a>, Option<&'a str>),
     /// A link to an image, with the level of detail.
     ImageLink(&'a str, Option<&'a str>),
-    /// The id of a stored image, with the level of detail.
-    ImageId(&'a str, Option<&'a str>),
+    /// The id of a stored image, which no wire that uses the kit takes.
+    ImageId,
     /// The text of a file, with its name.
     Text(String, Option<&'a str>),
     /// The data of a file, with its name.
@@ -89,7 +89,7 @@ fn image<'a>(
     match source {
         Source::Url(url) if takes.image_links => Ok(Media::ImageLink(url, detail)),
         Source::Url(_) => Err(position.link(part)),
-        Source::FileId(id) if takes.image_ids => Ok(Media::ImageId(id, detail)),
+        Source::FileId(_) if takes.image_ids => Ok(Media::ImageId),
         Source::FileId(_) => Err(position.file_id(part)),
         Source::Data { media_type, base64 } => {
             let data = Data { media_type, base64 };

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::lenient::{Maybe, Text};
+use crate::codec::lenient::Text;
 use crate::model::event::{Citation, Event, Events, Raw, Signature};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
@@ -170,8 +170,12 @@ impl<'o> Sink<'o> {
     }
 
     /// The same for a text that is not needed afterwards, without a copy of escaped text.
-    pub(in crate::wire) fn share(&self, text: Option<Text<'_>>) -> Option<ByteString> {
-        text.filter(|text| !text.is_empty())
+    pub(in crate::wire) fn share<'t>(
+        &self,
+        text: impl Into<Option<Text<'t>>>,
+    ) -> Option<ByteString> {
+        text.into()
+            .filter(|text| !text.is_empty())
             .map(|text| text.share(self.frame))
     }
 

@@ -85,7 +85,7 @@ fn write_body(chat: &Chat, target: &Target, learned: &Learned, mode: Mode) -> Re
     // For `json_object` the API requires the word JSON in the input; it does not search the
     // instructions.
     let in_place = matches!(chat.format, Some(Format::Json));
-    let conversation = turns::conversation(&chat.messages, in_place)?;
+    let conversation = turns::write(&chat.messages, in_place)?;
     let declared = tools::declare_tools(chat)?;
     let body = Body {
         model: target.upstream_model(),

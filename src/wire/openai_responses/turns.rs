@@ -134,10 +134,7 @@ pub(super) struct Audio<'a> {
 ///
 /// # Errors
 /// A 400 that names a message which this wire does not support.
-pub(super) fn conversation(
-    messages: &[Message],
-    in_place: bool,
-) -> Result<Conversation<'_>, Fault> {
+pub(super) fn write(messages: &[Message], in_place: bool) -> Result<Conversation<'_>, Fault> {
     let leading = messages
         .iter()
         .take_while(|message| is_instruction(message))

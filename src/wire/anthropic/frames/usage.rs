@@ -22,7 +22,7 @@ impl UsageCounter {
     ///
     /// # Errors
     /// When it cannot be read as such an object.
-    pub(super) fn read(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
+    pub(super) fn read_usage(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
         let new: UsageCounts = sink::read(WireId::Anthropic, usage.get(), "usage")?;
         let old = self.counts;
         // Reports are cumulative, and later ones may leave out counts that have not changed.
@@ -81,7 +81,9 @@ mod tests {
     use super::*;
 
     fn update(counter: &mut UsageCounter, json: &str) {
-        counter.read(serde_json::from_str(json).unwrap()).unwrap();
+        counter
+            .read_usage(serde_json::from_str(json).unwrap())
+            .unwrap();
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(in super::super) fn read_whole(
     sink.push(ending.finish(blocks.has_calls()));
     let mut counter = UsageCounter::default();
     if let Some(usage) = message.usage {
-        counter.read(usage)?;
+        counter.read_usage(usage)?;
     }
     Ok((events, counter.changed()))
 }

@@ -170,7 +170,7 @@ impl<'a> Content<'a> {
                 self.push_text(media::titled_text(text, title).into());
                 return Some(());
             }
-            Media::ImageId(..) => return None,
+            Media::ImageId => return None,
         });
         Some(())
     }
