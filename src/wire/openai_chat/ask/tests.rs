@@ -491,14 +491,11 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             strict: None,
         })
     };
-    for (quirks, chat, field) in [
+    for (accepts, chat, field) in [
         (
-            Quirks {
-                accepts: Accepts {
-                    choices: false,
-                    ..Accepts::OPENAI_CHAT
-                },
-                ..Quirks::NONE
+            Accepts {
+                choices: false,
+                ..Accepts::OPENAI_CHAT
             },
             Chat {
                 choices: Some(2),
@@ -507,12 +504,9 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             "n",
         ),
         (
-            Quirks {
-                accepts: Accepts {
-                    tools: false,
-                    ..Accepts::OPENAI_CHAT
-                },
-                ..Quirks::NONE
+            Accepts {
+                tools: false,
+                ..Accepts::OPENAI_CHAT
             },
             Chat {
                 tools: vec![function("f", None)],
@@ -521,12 +515,9 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             "tools",
         ),
         (
-            Quirks {
-                accepts: Accepts {
-                    tools: false,
-                    ..Accepts::OPENAI_CHAT
-                },
-                ..Quirks::NONE
+            Accepts {
+                tools: false,
+                ..Accepts::OPENAI_CHAT
             },
             Chat {
                 messages: vec![message(Role::Assistant, vec![past("a", false, "")])],
@@ -535,12 +526,9 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             "messages[0]",
         ),
         (
-            Quirks {
-                accepts: Accepts {
-                    formats: FormatSupport::Json,
-                    ..Accepts::OPENAI_CHAT
-                },
-                ..Quirks::NONE
+            Accepts {
+                formats: FormatSupport::Json,
+                ..Accepts::OPENAI_CHAT
             },
             Chat {
                 format: schema(),
@@ -549,12 +537,9 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             "response_format",
         ),
         (
-            Quirks {
-                accepts: Accepts {
-                    formats: FormatSupport::Schema,
-                    ..Accepts::OPENAI_CHAT
-                },
-                ..Quirks::NONE
+            Accepts {
+                formats: FormatSupport::Schema,
+                ..Accepts::OPENAI_CHAT
             },
             Chat {
                 format: Some(Format::Json),
@@ -563,6 +548,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
             "response_format",
         ),
     ] {
+        let quirks = Quirks {
+            accepts,
+            ..Quirks::NONE
+        };
         assert_eq!(rejected_by(quirks, &chat).0.as_deref(), Some(field));
     }
     let one = Quirks {
